@@ -1,0 +1,14 @@
+//! Serin releases software through a fleet of Envoy proxies.
+//!
+//! A tour, in the way of the data:
+//!
+//! 1. [`spec`] reads what people write into the nouns of [`model`], or says all that is wrong with it.
+//! 2. [`rollout`] decides: a pure state machine for each release, driven by one engine.
+//! 3. [`translate`] builds what the proxies are to have from the specs and the decided shares of traffic.
+//! 4. [`xds`] carries it to the proxies and knows how far each is. It is of use on its own, and knows nothing of releases.
+//! 5. [`telemetry`] takes in what the proxies count; [`analysis`] says what it proves; and `rollout` decides again.
+//!
+//! [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
+//! it all. `ARCHITECTURE.md` says who may import whom, and why.
+
+pub mod model;

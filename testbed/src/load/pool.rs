@@ -1,0 +1,155 @@
+//! Keep-alive connections to one target, used in turn: the one that rested longest is next. So requests spread over
+//! all of them, and over all processes that share the target's port.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Outcome;
+use crate::upstream::VERSION_HEADER;
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    addr: SocketAddr,
+    host: HeaderValue,
+    path: PathAndQuery,
+    /// Opens new connections, rather than to use one again, until there are this many.
+    wanted: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: VecDeque<Sender>,
+    open: usize,
+}
+
+/// Where the next request goes.
+enum Next {
+    Reuse(Sender),
+    Open,
+}
+
+/// A connection's place in the count of open ones, given up when dropped: also when a request is cut off.
+struct Place<'a>(&'a Pool);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.with(|state| state.open = state.open.saturating_sub(1));
+    }
+}
+
+impl Pool {
+    /// A host or path that cannot stand in a request becomes empty, and is refused by whoever is asked.
+    pub(super) fn new(addr: SocketAddr, host: &str, path: &str, wanted: usize) -> Self {
+        Self {
+            addr,
+            host: HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static("")),
+            path: path.parse().unwrap_or(PathAndQuery::from_static("/")),
+            wanted,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sends one request and reads its whole answer.
+    pub(super) async fn send(&self) -> Outcome {
+        match self.exchange().await {
+            Ok((status, version)) => Outcome::Answered { status, version },
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        // A panic elsewhere leaves at worst a wrong count of connections.
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many connections are open, and how many of them rest.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> (usize, usize) {
+        self.with(|state| (state.open, state.idle.len()))
+    }
+
+    fn next(&self) -> Next {
+        self.with(|state| {
+            // What was closed while it rested is of no use.
+            let before = state.idle.len();
+            state.idle.retain(|sender| !sender.is_closed());
+            state.open = state.open.saturating_sub(before - state.idle.len());
+            match (state.open < self.wanted, state.idle.pop_front()) {
+                (false, Some(sender)) => Next::Reuse(sender),
+                (true, rested) => {
+                    state.idle.extend(rested);
+                    state.open += 1;
+                    Next::Open
+                }
+                (false, None) => {
+                    state.open += 1;
+                    Next::Open
+                }
+            }
+        })
+    }
+
+    async fn exchange(&self) -> Result<(u16, Option<String>), String> {
+        let mut request = self.request();
+        loop {
+            let next = self.next();
+            let place = Place(self);
+            let (mut sender, fresh) = match next {
+                Next::Reuse(sender) => (sender, false),
+                Next::Open => (self.connect().await?, true),
+            };
+            let response = match sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => match error.take_message() {
+                    // Closed before anything was written, so nobody has seen the request: any client would try anew.
+                    Some(unsent) if !fresh => {
+                        request = unsent;
+                        continue;
+                    }
+                    _ => return Err(format!("request: {}", error.error())),
+                },
+            };
+            let status = response.status().as_u16();
+            let version =
+                response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            response.into_body().collect().await.map_err(|error| format!("body: {error}"))?;
+            if sender.ready().await.is_ok() {
+                // Its place is kept for the next request.
+                std::mem::forget(place);
+                self.with(|state| state.idle.push_back(sender));
+            }
+            return Ok((status, version));
+        }
+    }
+
+    fn request(&self) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.path.clone().into();
+        request.headers_mut().insert(HOST, self.host.clone());
+        request
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let stream = TcpStream::connect(self.addr).await.map_err(|error| format!("connect: {error}"))?;
+        // Small requests must not wait for more to send.
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| format!("handshake: {error}"))?;
+        // It ends with its sender, and its error comes out of the request.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}

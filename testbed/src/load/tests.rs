@@ -1,0 +1,96 @@
+use super::*;
+use crate::upstream::{Behaviour, Upstream, UpstreamConfig};
+
+async fn upstream(version: &str, behaviour: Behaviour) -> Upstream {
+    Upstream::start(UpstreamConfig { behaviour, ..UpstreamConfig::local(version) }).await.expect("a port")
+}
+
+#[test]
+fn requests_are_due_evenly() {
+    for (rate, number, millis) in [(400.0, 0, 0), (400.0, 1, 2), (400.0, 400, 1_000), (0.5, 1, 2_000)] {
+        assert_eq!(due(rate, number).as_millis(), millis, "request {number} at {rate}/s");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_recorded_with_its_target_and_version() {
+    let v1 = upstream("v1", Behaviour::GOOD).await;
+    let v2 = upstream("v2", Behaviour::failing(1.0)).await;
+    let load = Load::start(LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "shop.example.com"));
+    let summary = load.run_for(Duration::from_millis(500)).await;
+    assert_eq!(summary.version("v1").requests, v1.requests());
+    assert_eq!(summary.version("v2").requests, v2.requests());
+    assert!(v1.requests().abs_diff(v2.requests()) <= 1, "in turn: {} and {}", v1.requests(), v2.requests());
+    assert_eq!((summary.version("v1").failures, summary.version("v1").first_failure), (0, None));
+    assert_eq!(summary.version("v2").failures, v2.requests());
+    assert!(summary.version("v2").first_failure.is_some());
+    assert_eq!((summary.failures_not_of("v2"), summary.overload), (0, 0));
+    assert!(summary.requests() <= 501, "on schedule, no faster: {}", summary.requests());
+}
+
+#[tokio::test]
+async fn connections_are_used_in_turn() {
+    let v1 = upstream("v1", Behaviour::GOOD).await;
+    let pool = Pool::new(v1.addr(), "a", "/", 3);
+    for _ in 0..10 {
+        assert!(!pool.send().await.is_failure());
+    }
+    assert_eq!(pool.connections(), (3, 3), "three are opened before one is used again, and no more");
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_replaced_unseen() {
+    let v1 = upstream("v1", Behaviour::GOOD).await;
+    let addr = v1.addr();
+    let pool = Pool::new(addr, "a", "/", 1);
+    assert!(!pool.send().await.is_failure());
+    v1.stop().await;
+    let failed = pool.send().await;
+    assert!(matches!(&failed, Outcome::Failed(cause) if cause.starts_with("connect")), "{failed:?}");
+    assert_eq!(pool.connections(), (0, 0), "what failed gives its place back");
+    let again =
+        Upstream::start(UpstreamConfig { listen: addr, ..UpstreamConfig::local("v1b") }).await.expect("the port");
+    assert_eq!(pool.send().await, Outcome::Answered { status: 200, version: Some("v1b".into()) });
+    drop(again);
+}
+
+#[tokio::test]
+async fn what_exceeds_the_bound_is_overload_and_the_wait_counts_from_the_schedule() {
+    let stuck = upstream("v1", Behaviour { latency: Duration::from_secs(60), ..Behaviour::GOOD }).await;
+    let load = Load::start(LoadConfig {
+        max_in_flight: 5,
+        timeout: Duration::from_millis(300),
+        ..LoadConfig::new(vec![stuck.addr()], 1_000.0, "a")
+    });
+    let control = load.control();
+    let summary = load.run_for(Duration::from_millis(200)).await;
+    assert_eq!(summary.requests(), 5, "no more than the bound is in flight");
+    assert_eq!((summary.failures(), summary.causes.len()), (5, 1), "{:?}", summary.causes);
+    assert!(summary.overload > 50 && summary.overload == control.overload(), "{}", summary.overload);
+    assert_eq!(control.in_flight(), 0);
+}
+
+#[test]
+fn a_failure_is_attributed_to_the_version_that_answered() {
+    let now = Instant::now();
+    let record = |outcome| Record { scheduled: now, finished: now + Duration::from_millis(10), target: 0, outcome };
+    let answered = |status, version: Option<&str>| Outcome::Answered { status, version: version.map(str::to_owned) };
+    let mut summary = Summary::default();
+    for outcome in [
+        answered(200, Some("v1")),
+        answered(404, Some("v1")),
+        answered(500, Some("v3")),
+        answered(503, None),
+        answered(503, None),
+        Outcome::Failed("connect: refused".into()),
+    ] {
+        summary.add(&record(outcome));
+    }
+    assert_eq!((summary.requests(), summary.failures(), summary.failures_not_of("v3")), (6, 4, 3));
+    assert_eq!(summary.version("v1").failures, 0, "a 404 is the caller's fault");
+    assert_eq!(summary.version("v3").first_failure, Some(now + Duration::from_millis(10)));
+    let causes: Vec<_> = summary.causes.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
+    assert_eq!(causes, [("503 without a version", 2), ("connect: refused", 1)]);
+    let shown = summary.to_string();
+    assert!(shown.contains("(no version)") && shown.contains("2 × 503 without a version"), "{shown}");
+}

@@ -1,0 +1,17 @@
+//! The `serin-testbed` command: an upstream or a load, for the container demo.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use serin_testbed::cli::Cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("serin-testbed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A version of a service, as an HTTP/1 server that answers, fails and dawdles as told.
+//!
+//! Which request fails or is slow is decided by its number and a seed, so that two runs with the same seed treat their
+//! n-th requests alike. Every answer names the version in `x-version`; `/healthz` always answers 200.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+/// The header that tells which version answered.
+pub const VERSION_HEADER: &str = "x-version";
+/// How many connections one upstream serves at a time; further ones wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 8_192;
+/// How long open requests are given when it is stopped.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How an upstream treats its requests. May be changed while it runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Behaviour {
+    /// The share of requests that are answered 500, 0 to 1.
+    pub error_rate: f64,
+    /// How long every answer takes.
+    pub latency: Duration,
+    /// The share of requests that take `slow_latency` more, 0 to 1. Chosen independently of the failing ones.
+    pub slow_rate: f64,
+    /// What a slow request takes more.
+    pub slow_latency: Duration,
+}
+
+impl Behaviour {
+    /// Answers everything, at once.
+    pub const GOOD: Behaviour =
+        Behaviour { error_rate: 0.0, latency: Duration::ZERO, slow_rate: 0.0, slow_latency: Duration::ZERO };
+
+    /// Answers this share of the requests with 500.
+    pub fn failing(error_rate: f64) -> Self {
+        Behaviour { error_rate, ..Self::GOOD }
+    }
+
+    /// What becomes of the `number`-th request: whether it fails, and how long it takes.
+    fn fate(&self, seed: u64, number: u64) -> (bool, Duration) {
+        let fails = uniform(seed, number.wrapping_mul(2)) < self.error_rate;
+        let slow = uniform(seed, number.wrapping_mul(2).wrapping_add(1)) < self.slow_rate;
+        (fails, if slow { self.latency + self.slow_latency } else { self.latency })
+    }
+}
+
+/// An evenly spread number in [0, 1), the same for the same arguments (SplitMix64: Steele, Lea & Flood 2014).
+fn uniform(seed: u64, index: u64) -> f64 {
+    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    // 53 bits: as many as a double's fraction holds.
+    (z >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// What an upstream is.
+#[derive(Debug, Clone)]
+pub struct UpstreamConfig {
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The version that it says it is.
+    pub version: String,
+    /// How it treats its requests.
+    pub behaviour: Behaviour,
+    /// What its choice of failing and slow requests depends on.
+    pub seed: u64,
+}
+
+impl UpstreamConfig {
+    /// A good upstream on loopback, on a port of the system's choice.
+    pub fn local(version: impl Into<String>) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            version: version.into(),
+            behaviour: Behaviour::GOOD,
+            seed: 1,
+        }
+    }
+}
+
+/// What is shared between the connections.
+#[derive(Debug)]
+struct Shared {
+    version: HeaderValue,
+    body: Bytes,
+    seed: u64,
+    behaviour: watch::Receiver<Behaviour>,
+    requests: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// A running upstream. It ends when it is dropped, or gracefully by [`Upstream::stop`].
+#[derive(Debug)]
+pub struct Upstream {
+    addr: SocketAddr,
+    version: String,
+    shared: Arc<Shared>,
+    behaviour: watch::Sender<Behaviour>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Binds and serves on the current tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the version cannot stand in a header.
+    pub async fn start(config: UpstreamConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let addr = listener.local_addr()?;
+        let (behaviour, behaviour_now) = watch::channel(config.behaviour);
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            version: HeaderValue::from_str(&config.version).map_err(io::Error::other)?,
+            body: Bytes::from(format!("{}\n", config.version)),
+            seed: config.seed,
+            behaviour: behaviour_now,
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        });
+        let server = tokio::spawn(serve(listener, shared.clone(), stopped));
+        Ok(Self { addr, version: config.version, shared, behaviour, stop, server })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The version that it says it is.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How many requests it has been sent, health checks not counted.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many of them it answered 500.
+    pub fn errors(&self) -> u64 {
+        self.shared.errors.load(Ordering::Relaxed)
+    }
+
+    /// Treats requests differently from now on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.behaviour.send_replace(behaviour);
+    }
+
+    /// Stops accepting, lets open requests end (for five seconds at most), and closes the connections.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        // The server task bounds its own drain; a panic inside it has been printed.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    // The connections are in the set, so that they end with this task.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop_asked(&mut stopped) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, shared.clone(), stopped.clone()));
+                }
+                // Out of file descriptors, or a connection that was gone before it was accepted: the next may do.
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    drop(listener);
+    let _ = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// Ends when the owner wants a stop, or is gone.
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    // Small answers must not wait for more to send.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(request, &shared));
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop_asked(&mut stopped) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::new(shared.body.clone()));
+    response.headers_mut().insert(VERSION_HEADER, shared.version.clone());
+    if request.uri().path() == "/healthz" {
+        return Ok(response);
+    }
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let behaviour = *shared.behaviour.borrow();
+    let (fails, takes) = behaviour.fate(shared.seed, number);
+    if !takes.is_zero() {
+        sleep(takes).await;
+    }
+    if fails {
+        shared.errors.fetch_add(1, Ordering::Relaxed);
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http;
+
+    #[test]
+    fn the_same_seed_chooses_the_same_requests_at_the_rate_asked_for() {
+        let behaviour = Behaviour { slow_rate: 0.5, slow_latency: Duration::from_secs(1), ..Behaviour::failing(0.2) };
+        let fates = |seed| (0..10_000).map(|n| behaviour.fate(seed, n)).collect::<Vec<_>>();
+        assert_eq!(fates(7), fates(7));
+        assert_ne!(fates(7), fates(8));
+        let failing = fates(7).iter().filter(|(fails, _)| *fails).count();
+        // Five standard deviations of a binomial(10000, 0.2).
+        assert!((1_800..2_200).contains(&failing), "{failing}");
+        let both = fates(7).iter().filter(|(fails, takes)| *fails && !takes.is_zero()).count();
+        assert!((850..1_150).contains(&both), "failing and slow are independent: {both}");
+        assert!((0..1_000).all(|n| !Behaviour::GOOD.fate(7, n).0));
+        assert!((0..1_000).all(|n| Behaviour::failing(1.0).fate(7, n).0));
+    }
+
+    #[tokio::test]
+    async fn it_says_its_version_and_fails_when_told() {
+        let upstream = Upstream::start(UpstreamConfig::local("v2")).await.expect("a port");
+        let answer = http::get(upstream.addr(), "/").await.expect("an answer");
+        assert_eq!((answer.status, answer.header(VERSION_HEADER), answer.body.as_str()), (200, Some("v2"), "v2\n"));
+
+        upstream.behave(Behaviour::failing(1.0));
+        let answer = http::get(upstream.addr(), "/").await.expect("an answer");
+        assert_eq!(
+            (answer.status, answer.header(VERSION_HEADER)),
+            (500, Some("v2")),
+            "a failure names its version too"
+        );
+        assert_eq!(http::get_ok(upstream.addr(), "/healthz").await.expect("healthy"), "v2\n");
+        assert_eq!((upstream.requests(), upstream.errors()), (2, 1), "health checks are not counted");
+    }
+
+    #[tokio::test]
+    async fn open_requests_are_answered_before_it_stops() {
+        let upstream = Upstream::start(UpstreamConfig {
+            behaviour: Behaviour { latency: Duration::from_millis(200), ..Behaviour::GOOD },
+            ..UpstreamConfig::local("v1")
+        })
+        .await
+        .expect("a port");
+        let addr = upstream.addr();
+        let open = tokio::spawn(async move { http::get(addr, "/").await });
+        crate::wait::until("the request to arrive", Duration::from_secs(10), || async {
+            anyhow::ensure!(upstream.requests() == 1, "not yet");
+            Ok(())
+        })
+        .await
+        .expect("it arrives");
+        upstream.stop().await;
+        assert_eq!(open.await.expect("no panic").expect("an answer").status, 200);
+        assert!(http::get(addr, "/").await.is_err(), "nobody listens any more");
+    }
+}
