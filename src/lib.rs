@@ -12,3 +12,4 @@
 //! it all. `ARCHITECTURE.md` says who may import whom, and why.
 
 pub mod model;
+pub mod spec;
