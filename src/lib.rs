@@ -11,6 +11,8 @@
 //! [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
 //! it all. `ARCHITECTURE.md` says who may import whom, and why.
 
+pub mod descriptors;
 pub mod model;
 pub mod spec;
+pub mod translate;
 pub mod xds;
