@@ -11,6 +11,7 @@
 //! [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
 //! it all. `ARCHITECTURE.md` says who may import whom, and why.
 
+pub mod analysis;
 pub mod descriptors;
 pub mod model;
 pub mod spec;
