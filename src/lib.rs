@@ -15,5 +15,6 @@ pub mod analysis;
 pub mod descriptors;
 pub mod model;
 pub mod spec;
+pub mod telemetry;
 pub mod translate;
 pub mod xds;

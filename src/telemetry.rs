@@ -1,0 +1,19 @@
+//! What the proxies report of their users' requests: lean decoding of `MetricsService` and load reports, and the
+//! counts of each report as differences.
+//!
+//! [`wire`], [`report`], `sample`, `counters`, `load` and `proxy` are PURE: messages and the time they came at in,
+//! [`NodeReport`]s out. [`server`] is the SHELL that speaks gRPC. Must not know releases, rollouts or verdicts.
+//!
+//! Invariant: no request is told twice, and none that was not made. What is missing, repeated, out of order, not a
+//! number or of unknown age is left out, never guessed.
+
+mod counters;
+mod load;
+mod proxy;
+pub mod report;
+mod sample;
+pub mod server;
+pub mod wire;
+
+pub use report::{ClusterDelta, Histogram, NodeReport, Source};
+pub use server::Telemetry;

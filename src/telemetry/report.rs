@@ -1,0 +1,58 @@
+//! One proxy's counts over one window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What one proxy counted between two of its reports. Never cumulative: resets are already detected, and a window
+/// whose start is not known is not reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeReport {
+    /// The proxy's node id.
+    pub node: Arc<str>,
+    /// When the report before this one was received: the window's start.
+    pub since: Instant,
+    /// When this one was received: the window's end.
+    pub until: Instant,
+    /// By cluster name. Clusters without any change in the window may be absent.
+    pub clusters: BTreeMap<Arc<str>, ClusterDelta>,
+}
+
+/// One cluster's counts in a window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClusterDelta {
+    /// Where the counts are from.
+    pub source: Source,
+    /// Requests that ended in the window.
+    pub requests: u64,
+    /// How many of them failed: a 5xx (the proxy's own where no endpoint answered), for gRPC also a `grpc-status` that
+    /// is the server's fault. A caller that went away before the answer is neither request nor error.
+    pub errors: u64,
+    /// Their durations in milliseconds, when the source knows them.
+    pub latency: Option<Histogram>,
+    /// Endpoints that are out of rotation now (a gauge), when the source knows it.
+    pub ejected: Option<u64>,
+    /// Endpoints that exist (a gauge), when the source knows it.
+    pub endpoints: Option<u64>,
+}
+
+/// Where counts come from, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Source {
+    /// The stats access logger: as the caller saw it.
+    #[default]
+    Caller,
+    /// The proxy's cluster statistics: each try towards an endpoint.
+    Cluster,
+    /// Load reports (LRS).
+    LoadReport,
+}
+
+/// Counts by upper bound.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Histogram {
+    /// Upper bounds in milliseconds, ascending; the last may be infinite.
+    pub bounds: Vec<f64>,
+    /// How many fell at or below the bound and above the one before (not cumulative). As long as `bounds`.
+    pub counts: Vec<u64>,
+}

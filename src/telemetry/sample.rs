@@ -1,0 +1,178 @@
+//! Which of Envoy's statistics are used, and what they say.
+//!
+//! PURE. The names are those that Envoy 1.40 sends with `emit_tags_as_labels`; `tests/fixtures/telemetry` has some of
+//! its messages.
+//!
+//! | Statistic | Labels | Is |
+//! |---|---|---|
+//! | `rollout.rq` | `cluster`, `code`, `grpc` | a counter of the stats access logger: answers, as the caller saw them |
+//! | `rollout.dur` | `cluster` | its histogram of durations, in milliseconds |
+//! | `cluster.upstream_rq_xx` | `envoy.cluster_name`, `envoy.response_code_class` | a counter: tries by class of answer |
+//! | `cluster.upstream_rq_time` | `envoy.cluster_name` | a histogram of their durations, in milliseconds |
+//! | `cluster.membership_total` | `envoy.cluster_name` | a gauge: endpoints that exist |
+//! | `cluster.outlier_detection.ejections_active` | `envoy.cluster_name` | a gauge: endpoints that are out of rotation |
+
+use std::sync::Arc;
+
+use super::report::Histogram;
+use super::wire::{HistogramValue, LabelPair, Metric, MetricFamily};
+
+/// The longest cluster name that is taken in, in bytes.
+const NAME_LIMIT: usize = 512;
+/// The most buckets that a histogram may have.
+const BUCKET_LIMIT: usize = 256;
+/// The largest count that a float holds exactly.
+const COUNT_LIMIT: f64 = 9_007_199_254_740_992.0;
+
+/// One statistic of one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sample {
+    pub(super) cluster: Arc<str>,
+    pub(super) value: Value,
+}
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    /// How many requests the caller got this answer to, ever; `None` when that is no count.
+    Answers(Answer, Option<u64>),
+    /// The durations of the flush interval, as the caller saw them.
+    CallerLatency(Histogram),
+    /// How many tries ended with this class of status (2 for 2xx, …), ever; `None` when that is no count.
+    Class(u8, Option<u64>),
+    /// The durations of the tries of the flush interval.
+    ClusterLatency(Histogram),
+    /// Endpoints that are out of rotation.
+    Ejected(u64),
+    /// Endpoints that exist.
+    Endpoints(u64),
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Answer {
+    /// The HTTP status; 0 when there was none.
+    pub(super) code: u16,
+    /// The `grpc-status` of a gRPC request.
+    pub(super) grpc: Option<u16>,
+}
+
+/// What an answer counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A request that went well, or badly by its caller's fault.
+    Success,
+    /// A request that the server failed.
+    Error,
+    /// Neither request nor error.
+    Nothing,
+}
+
+impl Answer {
+    /// Judges it by whose fault it is.
+    ///
+    /// - No status (code 0): the caller went away before there was an answer. Who gives up is not the server's doing,
+    ///   and a proxy that gets no answer says so with a 503 or 504 of its own.
+    /// - HTTP: an error from 500 on.
+    /// - gRPC: the statuses that OpenTelemetry's conventions count as a server's errors: `UNKNOWN` 2,
+    ///   `DEADLINE_EXCEEDED` 4, `UNIMPLEMENTED` 12, `INTERNAL` 13, `UNAVAILABLE` 14, `DATA_LOSS` 15. Not
+    ///   `RESOURCE_EXHAUSTED` 8, as 429 is none either.
+    pub(super) fn outcome(self) -> Outcome {
+        match (self.code, self.grpc) {
+            (0..100, _) => Outcome::Nothing,
+            (500.., _) | (_, Some(2 | 4 | 12..=15)) => Outcome::Error,
+            (100..500, _) => Outcome::Success,
+        }
+    }
+}
+
+/// The samples in a family; what is not used, or not readable, is left out.
+pub(super) fn samples(family: &MetricFamily) -> impl Iterator<Item = Sample> + '_ {
+    let read = reader(&family.name);
+    family.metric.iter().filter_map(move |metric| read?(metric))
+}
+
+type Reader = fn(&Metric) -> Option<Sample>;
+
+fn reader(name: &str) -> Option<Reader> {
+    match name {
+        "rollout.rq" => Some(|metric| {
+            let code = label(metric, "code")?.parse().ok()?;
+            let grpc = label(metric, "grpc").and_then(|status| status.parse().ok());
+            sample(metric, "cluster", Value::Answers(Answer { code, grpc }, counter(metric)?))
+        }),
+        "rollout.dur" => Some(|metric| sample(metric, "cluster", Value::CallerLatency(histogram(metric)?))),
+        "cluster.upstream_rq_xx" => Some(|metric| {
+            let class = label(metric, "envoy.response_code_class")?.parse().ok()?;
+            // An 1xx is not the end of a request.
+            let ends = (2..=5).contains(&class);
+            sample(metric, "envoy.cluster_name", Value::Class(class, counter(metric)?)).filter(|_| ends)
+        }),
+        "cluster.upstream_rq_time" => {
+            Some(|metric| sample(metric, "envoy.cluster_name", Value::ClusterLatency(histogram(metric)?)))
+        }
+        "cluster.outlier_detection.ejections_active" => {
+            Some(|metric| sample(metric, "envoy.cluster_name", Value::Ejected(gauge(metric)?)))
+        }
+        "cluster.membership_total" => {
+            Some(|metric| sample(metric, "envoy.cluster_name", Value::Endpoints(gauge(metric)?)))
+        }
+        _ => None,
+    }
+}
+
+fn sample(metric: &Metric, cluster_label: &str, value: Value) -> Option<Sample> {
+    // A request that no cluster was chosen for has an empty one, or a dash.
+    let cluster = label(metric, cluster_label).filter(|name| !matches!(*name, "" | "-") && name.len() <= NAME_LIMIT)?;
+    Some(Sample { cluster: cluster.into(), value })
+}
+
+fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+    metric.label.iter().find(|label: &&LabelPair| label.name == name).map(|label| label.value.as_str())
+}
+
+/// The outer `None` is no counter at all. One without a count is told apart: it exists, so it does not count from 0.
+fn counter(metric: &Metric) -> Option<Option<u64>> {
+    Some(count(metric.counter.as_ref()?.value))
+}
+
+fn gauge(metric: &Metric) -> Option<u64> {
+    count(metric.gauge.as_ref()?.value)
+}
+
+fn count(value: f64) -> Option<u64> {
+    (0.0..=COUNT_LIMIT).contains(&value).then_some(value as u64)
+}
+
+fn histogram(metric: &Metric) -> Option<Histogram> {
+    metric.histogram.as_ref().and_then(differences)
+}
+
+/// From cumulative buckets to one count each. `None` when it is empty, or no histogram.
+fn differences(value: &HistogramValue) -> Option<Histogram> {
+    if value.sample_count == 0 || value.bucket.len() > BUCKET_LIMIT {
+        return None;
+    }
+    let mut histogram = Histogram::default();
+    let (mut below, mut bound) = (0, f64::NEG_INFINITY);
+    for bucket in &value.bucket {
+        if bucket.upper_bound.is_nan() || bucket.upper_bound <= bound {
+            return None;
+        }
+        histogram.counts.push(bucket.cumulative_count.checked_sub(below)?);
+        histogram.bounds.push(bucket.upper_bound);
+        (below, bound) = (bucket.cumulative_count, bucket.upper_bound);
+    }
+    let above = value.sample_count.checked_sub(below)?;
+    if above > 0 {
+        if bound == f64::INFINITY {
+            return None;
+        }
+        histogram.bounds.push(f64::INFINITY);
+        histogram.counts.push(above);
+    }
+    Some(histogram)
+}
+
+#[cfg(test)]
+mod tests;

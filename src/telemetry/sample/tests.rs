@@ -1,0 +1,144 @@
+use super::super::wire::{self, Bucket};
+use super::*;
+
+fn metric(labels: &[(&str, &str)], set: impl FnOnce(&mut Metric)) -> Metric {
+    let label = |(name, value): &(&str, &str)| LabelPair { name: (*name).into(), value: (*value).into() };
+    let mut metric = Metric { label: labels.iter().map(label).collect(), ..Metric::default() };
+    set(&mut metric);
+    metric
+}
+
+fn read(name: &str, metric: Metric) -> Option<(String, Value)> {
+    let family = MetricFamily { name: name.into(), metric: vec![metric] };
+    samples(&family).next().map(|sample| (sample.cluster.to_string(), sample.value))
+}
+
+fn counting(value: f64) -> impl FnOnce(&mut Metric) {
+    move |metric| metric.counter = Some(wire::Value { value })
+}
+
+fn gauging(value: f64) -> impl FnOnce(&mut Metric) {
+    move |metric| metric.gauge = Some(wire::Value { value })
+}
+
+#[test]
+fn the_statistics_that_are_used() {
+    let uncounted = || Some(("a/v1".to_owned(), Value::Answers(Answer { code: 200, grpc: None }, None)));
+    let answers = |code, grpc, count| Some(("a/v1".to_owned(), Value::Answers(Answer { code, grpc }, Some(count))));
+    let of = |value| Some(("a/v1".to_owned(), value));
+    for (name, metric, expected) in [
+        (
+            "rollout.rq",
+            metric(&[("cluster", "a/v1"), ("code", "200"), ("grpc", "")], counting(7.0)),
+            answers(200, None, 7),
+        ),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "503")], counting(7.0)), answers(503, None, 7)),
+        (
+            "rollout.rq",
+            metric(&[("cluster", "a/v1"), ("code", "200"), ("grpc", "-")], counting(7.0)),
+            answers(200, None, 7),
+        ),
+        (
+            "rollout.rq",
+            metric(&[("grpc", "14"), ("code", "200"), ("cluster", "a/v1")], counting(7.9)),
+            answers(200, Some(14), 7),
+        ),
+        (
+            "cluster.upstream_rq_xx",
+            metric(&[("envoy.response_code_class", "5"), ("envoy.cluster_name", "a/v1")], counting(3.0)),
+            of(Value::Class(5, Some(3))),
+        ),
+        ("cluster.membership_total", metric(&[("envoy.cluster_name", "a/v1")], gauging(3.0)), of(Value::Endpoints(3))),
+        (
+            "cluster.outlier_detection.ejections_active",
+            metric(&[("envoy.cluster_name", "a/v1")], gauging(1.0)),
+            of(Value::Ejected(1)),
+        ),
+        // What is not used, not of a cluster, not a count, or not what its name says.
+        ("cluster.upstream_rq_total", metric(&[("envoy.cluster_name", "a/v1")], counting(3.0)), None),
+        ("rollout.rq", metric(&[("cluster", ""), ("code", "200")], counting(7.0)), None),
+        ("rollout.rq", metric(&[("cluster", "-"), ("code", "200")], counting(7.0)), None),
+        ("rollout.rq", metric(&[("code", "200")], counting(7.0)), None),
+        ("rollout.rq", metric(&[("cluster", &"a".repeat(600)), ("code", "200")], counting(7.0)), None),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "-")], counting(7.0)), None),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "200")], counting(f64::NAN)), uncounted()),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "200")], counting(f64::INFINITY)), uncounted()),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "200")], counting(-1.0)), uncounted()),
+        ("rollout.rq", metric(&[("cluster", "a/v1"), ("code", "200")], gauging(7.0)), None),
+        (
+            "cluster.upstream_rq_xx",
+            metric(&[("envoy.response_code_class", "1"), ("envoy.cluster_name", "a/v1")], counting(3.0)),
+            None,
+        ),
+        ("cluster.membership_total", metric(&[("envoy.cluster_name", "a/v1")], gauging(f64::NAN)), None),
+    ] {
+        let labels = format!("{name} {metric:?}");
+        assert_eq!(read(name, metric), expected, "{labels}");
+    }
+}
+
+#[test]
+fn whose_fault_an_answer_is() {
+    use Outcome::{Error, Nothing, Success};
+    for (code, grpc, outcome) in [
+        (0, None, Nothing),
+        (0, Some(14), Nothing),
+        (99, None, Nothing),
+        (101, None, Success),
+        (200, None, Success),
+        (404, None, Success),
+        (429, None, Success),
+        (499, None, Success),
+        (500, None, Error),
+        (503, None, Error),
+        (599, None, Error),
+        (999, None, Error),
+        (200, Some(0), Success),
+        (200, Some(1), Success),
+        (200, Some(2), Error),
+        (200, Some(3), Success),
+        (200, Some(4), Error),
+        (200, Some(5), Success),
+        (200, Some(7), Success),
+        (200, Some(8), Success),
+        (200, Some(12), Error),
+        (200, Some(13), Error),
+        (200, Some(14), Error),
+        (200, Some(15), Error),
+        (200, Some(16), Success),
+        (200, Some(77), Success),
+        (403, Some(7), Success),
+        (500, Some(2), Error),
+    ] {
+        assert_eq!(Answer { code, grpc }.outcome(), outcome, "{code} {grpc:?}");
+    }
+}
+
+#[test]
+fn histograms() {
+    let value = |sample_count, buckets: &[(f64, u64)]| HistogramValue {
+        sample_count,
+        bucket: buckets
+            .iter()
+            .map(|(upper_bound, n)| Bucket { cumulative_count: *n, upper_bound: *upper_bound })
+            .collect(),
+    };
+    let infinity = f64::INFINITY;
+    for (case, value, expected) in [
+        ("cumulative", value(5, &[(1.0, 2), (2.0, 2), (5.0, 5)]), Some((vec![1.0, 2.0, 5.0], vec![2, 0, 3]))),
+        ("above the last bound", value(9, &[(1.0, 2), (2.0, 5)]), Some((vec![1.0, 2.0, infinity], vec![2, 3, 4]))),
+        ("with an infinite bound", value(5, &[(1.0, 2), (infinity, 5)]), Some((vec![1.0, infinity], vec![2, 3]))),
+        ("empty", value(0, &[(1.0, 0)]), None),
+        ("without buckets", value(3, &[]), Some((vec![infinity], vec![3]))),
+        ("falling counts", value(5, &[(1.0, 4), (2.0, 3)]), None),
+        ("falling bounds", value(5, &[(2.0, 4), (1.0, 5)]), None),
+        ("equal bounds", value(5, &[(2.0, 4), (2.0, 5)]), None),
+        ("a bound that is no number", value(5, &[(f64::NAN, 4)]), None),
+        ("fewer in all than in a bucket", value(3, &[(1.0, 4)]), None),
+        ("more in all than in the infinite bucket", value(5, &[(infinity, 4)]), None),
+        ("too many buckets", value(5, &vec![(1.0, 4); 300]), None),
+    ] {
+        let found = differences(&value).map(|histogram| (histogram.bounds, histogram.counts));
+        assert_eq!(found, expected, "{case}");
+    }
+}
