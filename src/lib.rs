@@ -14,7 +14,9 @@
 pub mod analysis;
 pub mod descriptors;
 pub mod model;
+pub mod rollout;
 pub mod spec;
+pub mod store;
 pub mod telemetry;
 pub mod translate;
 pub mod xds;

@@ -1,0 +1,161 @@
+//! The journal of a rollout: what happened and what was decided, in the order in which it was.
+
+use serde::{Deserialize, Serialize};
+
+use super::Command;
+use crate::analysis::{Evidence, Window, e_value};
+use crate::model::Weight;
+
+/// One line of a release's journal. Events are told in the past tense.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Record {
+    /// The service's very first version became stable at once.
+    Adopted {
+        /// The version.
+        version: String,
+    },
+    /// A rollout was begun.
+    Started {
+        /// The stable version.
+        from: String,
+        /// The canary.
+        to: String,
+    },
+    /// A newer version took the canary's place.
+    Superseded {
+        /// The version that was on its way.
+        canary: String,
+        /// The version that is wanted now.
+        by: String,
+    },
+    /// The steps were edited in mid-rollout.
+    StrategyChanged {
+        /// The step it goes on with, from 0.
+        step: usize,
+    },
+    /// A step was begun.
+    StepBegun {
+        /// Its index, from 0.
+        step: usize,
+        /// The step in words.
+        what: String,
+        /// The canary's published share.
+        weight: Weight,
+    },
+    /// Every connected proxy had the canary's share in force.
+    Settled {
+        /// The share.
+        weight: Weight,
+        /// How many proxies.
+        proxies: usize,
+    },
+    /// A window of evidence was judged. Holds all that is needed to judge it again.
+    Measured {
+        /// The counts.
+        window: Window,
+        /// What they came to, with everything before them.
+        evidence: Evidence,
+    },
+    /// The release waits for a person.
+    Waiting {
+        /// What for.
+        reason: String,
+    },
+    /// An analysis gave its answer.
+    Judged {
+        /// `pass`, `fail` or `inconclusive`.
+        verdict: String,
+        /// What was compared, and how it came out.
+        reason: String,
+    },
+    /// A person gave an order.
+    Ordered {
+        /// The order.
+        command: Command,
+    },
+    /// All traffic was given to the canary.
+    Promoting {
+        /// The canary.
+        canary: String,
+        /// Why without (the rest of) the steps, if so.
+        reason: Option<String>,
+    },
+    /// The canary became the stable version.
+    Promoted {
+        /// The version.
+        version: String,
+    },
+    /// All traffic was given back to the stable version.
+    Reverting {
+        /// The version that is left.
+        canary: String,
+        /// The stable version.
+        stable: String,
+        /// Why.
+        reason: String,
+    },
+    /// Every connected proxy sends its traffic to the stable version again.
+    Reverted {
+        /// The version that was left.
+        canary: String,
+        /// How many proxies.
+        proxies: usize,
+    },
+}
+
+impl Record {
+    /// A word for its kind, as in its JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Record::Adopted { .. } => "adopted",
+            Record::Started { .. } => "started",
+            Record::Superseded { .. } => "superseded",
+            Record::StrategyChanged { .. } => "strategyChanged",
+            Record::StepBegun { .. } => "stepBegun",
+            Record::Settled { .. } => "settled",
+            Record::Measured { .. } => "measured",
+            Record::Waiting { .. } => "waiting",
+            Record::Judged { .. } => "judged",
+            Record::Ordered { .. } => "ordered",
+            Record::Promoting { .. } => "promoting",
+            Record::Promoted { .. } => "promoted",
+            Record::Reverting { .. } => "reverting",
+            Record::Reverted { .. } => "reverted",
+        }
+    }
+
+    /// What happened, in a sentence.
+    pub fn message(&self) -> String {
+        match self {
+            Record::Adopted { version } => format!("{version} is the first version: stable at once"),
+            Record::Started { from, to } => format!("rollout from {from} to {to} begun"),
+            Record::Superseded { canary, by } => format!("{canary} superseded by {by}"),
+            Record::StrategyChanged { step } => format!("the steps were edited: goes on with step {}", step + 1),
+            Record::StepBegun { step, what, .. } => format!("step {}: {what}", step + 1),
+            Record::Settled { weight, proxies } => format!("{weight} in force on {proxies} proxies"),
+            Record::Measured { window, evidence } => format!(
+                "canary {}/{} failed, baseline {}/{}, {} proxies: revert evidence {} of {}, advance evidence {} of {}",
+                window.canary.errors,
+                window.canary.requests,
+                window.baseline.errors,
+                window.baseline.requests,
+                window.proxies,
+                e_value(evidence.revert_evidence),
+                e_value(evidence.revert_bound),
+                e_value(evidence.advance_evidence),
+                e_value(evidence.advance_bound),
+            ),
+            Record::Waiting { reason } => format!("waits: {reason}"),
+            Record::Judged { verdict, reason } => format!("{verdict}: {reason}"),
+            Record::Ordered { command } => format!("ordered: {}", command.describe()),
+            Record::Promoting { canary, reason: None } => format!("all steps done: all traffic to {canary}"),
+            Record::Promoting { canary, reason: Some(reason) } => format!("all traffic to {canary}: {reason}"),
+            Record::Promoted { version } => format!("{version} is stable"),
+            Record::Reverting { canary, stable, reason } => {
+                format!("all traffic back from {canary} to {stable}: {reason}")
+            }
+            Record::Reverted { canary, proxies } => format!("{canary} has no traffic on any of {proxies} proxies"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Properties of the machine under any order of events. What it does in detail stands in `tests/scenarios/`.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::analysis::Counts;
+use crate::model::{AnalysisPolicy, EjectionsMetric, ErrorsMetric, Risk, Strategy as Plan, TrafficPlan};
+
+fn release(version: &str, steps: Vec<Step>) -> Release {
+    Release {
+        name: "checkout".into(),
+        service: "checkout".into(),
+        version: version.into(),
+        strategy: Plan::Canary { steps },
+        analysis: AnalysisPolicy {
+            risk: Risk { false_revert: 0.01, false_advance: 0.05 },
+            errors: Some(ErrorsMetric {
+                tolerate_ratio: 1.1,
+                reject_ratio: 2.0,
+                harmless_rate: 0.01,
+                cluster_size: 1.0,
+            }),
+            ejections: Some(EjectionsMetric { max_excess: 0.2 }),
+            on_no_data: OnNoData::Hold,
+            on_inconclusive: OnInconclusive::Pause,
+        },
+        auto_rollback: true,
+        paused: false,
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1_u32..=100).prop_map(|p| Step::SetWeight(Weight::from_percent(f64::from(p)).expect("a percentage"))),
+        Just(Step::Pause(None)),
+        (0_u64..5).prop_map(|s| Step::Pause(Some(Duration::from_secs(s)))),
+        (0_u64..5).prop_map(|s| Step::Analyze { max: Duration::from_secs(s) }),
+    ]
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    (0_u64..50, 0_u64..5, 0_u64..500, 0_u64..5).prop_map(|(cn, ce, bn, be)| Window {
+        canary: Counts { requests: cn, errors: ce.min(cn) },
+        baseline: Counts { requests: bn, errors: be.min(bn) },
+        proxies: 2,
+        length: Duration::from_secs(1),
+        ..Window::default()
+    })
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let observation = (0_u64..3, 0_usize..3, 0_usize..3, proptest::option::of(any_window())).prop_map(
+        |(seconds, proxies, missing, window)| {
+            let fleet =
+                FleetState { proxies, in_force: proxies.saturating_sub(missing), rejection: None, returning: false };
+            Event::Observed(Observation { elapsed: Duration::from_secs(seconds), fleet, window })
+        },
+    );
+    prop_oneof![
+        6 => observation,
+        1 => any::<bool>().prop_map(|full| Event::Ordered(Command::Promote { full })),
+        1 => Just(Event::Ordered(Command::Pause)),
+        1 => Just(Event::Ordered(Command::Resume)),
+        1 => Just(Event::Ordered(Command::Abort { reason: String::new() })),
+        1 => Just(Event::Ordered(Command::Retry)),
+    ]
+}
+
+fn all_to_stable(rollout: &Rollout) -> bool {
+    rollout.plan() == TrafficPlan::all_to("checkout", &rollout.stable)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn whatever_happens(
+        steps in proptest::collection::vec(any_step(), 0..5),
+        story in proptest::collection::vec((any_event(), 0_usize..12), 0..60),
+    ) {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut wanted = release("v1", steps);
+        let mut rollout = Rollout::adopt("checkout", "checkout", "v1", now);
+        for (event, version) in story {
+            // Most events change nothing in the spec.
+            if let 1..=3 = version {
+                wanted.version = format!("v{version}");
+            }
+            let before = rollout.clone();
+            let kept: Rollout = serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same");
+            prop_assert_eq!(&kept, &before, "a crash changes nothing");
+            let Ok(after) = before.clone().apply(event.clone(), &wanted, now) else {
+                prop_assert!(matches!(event, Event::Ordered(_)), "only orders are refused");
+                continue;
+            };
+            let plan = after.rollout.plan();
+            prop_assert!(TrafficPlan::new("checkout", plan.shares().to_vec()).is_ok(), "the shares are whole");
+            if matches!(event, Event::Ordered(Command::Abort { .. })) {
+                let newer = after.records.iter().any(|r| matches!(r, Record::Started { .. }));
+                prop_assert!(newer || all_to_stable(&after.rollout), "abort reaches the stable version");
+            }
+            if let Event::Observed(seen) = &event {
+                let same_canary = after.rollout.canary() == before.canary();
+                let grew = same_canary && after.rollout.canary().is_some_and(|canary| plan.weight_of(canary) > before.plan().weight_of(canary));
+                let begun = after.records.iter().any(|r| matches!(r, Record::Started { .. }));
+                prop_assert!(!grew || begun || seen.fleet.is_settled(), "nothing advances before it is in force");
+                let promoted = after.records.iter().any(|r| matches!(r, Record::Promoted { .. }));
+                prop_assert!(!promoted || seen.fleet.is_settled(), "nothing is stable before it is in force");
+            }
+            rollout = after.rollout;
+        }
+    }
+}
+
+#[test]
+fn every_state_is_left_by_abort() {
+    let now = Timestamp::UNIX_EPOCH;
+    let wanted = release("v2", vec![Step::SetWeight(Weight::from_percent(5.0).expect("a weight")), Step::Pause(None)]);
+    let stable = Rollout::adopt("checkout", "checkout", "v1", now);
+    let settled = FleetState { proxies: 1, in_force: 1, rejection: None, returning: false };
+    let mut rollout = stable;
+    for _ in 0..4 {
+        let aborted = rollout.clone().apply(Event::Ordered(Command::Abort { reason: String::new() }), &wanted, now);
+        assert!(all_to_stable(&aborted.expect("abort is taken").rollout));
+        let seen = Observation { elapsed: Duration::from_secs(1), fleet: settled.clone(), window: None };
+        rollout = rollout.apply(Event::Observed(seen), &wanted, now).expect("observations are taken").rollout;
+    }
+}
