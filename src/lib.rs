@@ -11,6 +11,7 @@
 //! [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
 //! it all. `ARCHITECTURE.md` says who may import whom, and why.
 
+pub mod admin;
 pub mod analysis;
 pub mod descriptors;
 pub mod model;
@@ -19,4 +20,5 @@ pub mod spec;
 pub mod store;
 pub mod telemetry;
 pub mod translate;
+pub mod web;
 pub mod xds;

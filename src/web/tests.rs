@@ -1,0 +1,163 @@
+//! The answers as a scraper or an orchestrator gets them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use jiff::Timestamp;
+use tower::ServiceExt;
+
+use super::*;
+use crate::model::Weight;
+use crate::rollout::{Phase, ReleaseStatus, ShareStatus};
+use crate::xds::{Node, ProxyStatus, ResourceType, Snapshot, SyncState, TypeStatus, Variant};
+
+fn status() -> ReleaseStatus {
+    let share = |version: &str, weight, requests_per_second, error_rate| ShareStatus {
+        version: version.into(),
+        weight: Weight::from_percent(weight).expect("a weight"),
+        requests_per_second,
+        error_rate,
+        p99: Some(Duration::from_millis(20)),
+    };
+    ReleaseStatus {
+        name: "checkout".into(),
+        service: "checkout".into(),
+        version: "v2".into(),
+        stable: "v1".into(),
+        canary: Some("v2".into()),
+        phase: Phase::Progressing,
+        message: "setWeight 5%".into(),
+        steps: vec!["setWeight 5%".into()],
+        step: 0,
+        set_weight: Weight::from_percent(5.0).expect("a weight"),
+        actual_weight: Weight::ZERO,
+        proxies: 3,
+        proxies_in_force: 2,
+        evidence: None,
+        started_at: Timestamp::UNIX_EPOCH,
+        changed_at: Timestamp::UNIX_EPOCH,
+        shares: vec![share("v2", 5.0, 12.5, 0.25), share("v1", 95.0, 237.5, 0.0)],
+        held: false,
+    }
+}
+
+fn view() -> View {
+    let nothing = Arc::new(Snapshot::builder().build_unchecked());
+    View {
+        releases: BTreeMap::from([("checkout".into(), status())]),
+        groups: ["edge", "empty"].map(|group| (group.into(), (Arc::clone(&nothing), Timestamp::UNIX_EPOCH))).into(),
+        diagnostics: vec!["checkout.yaml:3:1: no such version".into()],
+        ..View::default()
+    }
+}
+
+fn proxy(id: &str, group: Option<&str>, gone: bool, route: SyncState) -> ProxyStatus {
+    ProxyStatus {
+        node: Arc::new(Node { id: id.into(), ..Node::default() }),
+        group: group.map(Into::into),
+        variant: Variant::Sotw,
+        address: None,
+        connected_at: SystemTime::UNIX_EPOCH,
+        disconnected_at: gone.then_some(SystemTime::UNIX_EPOCH),
+        connects: 1,
+        types: [(ResourceType::Route, TypeStatus { state: route, ..TypeStatus::default() })].into(),
+    }
+}
+
+/// A router, and what keeps its engine alive.
+fn served(view: View) -> (Router, Readiness, watch::Sender<Arc<View>>) {
+    let (sender, view) = watch::channel(Arc::new(view));
+    let readiness = Readiness::default();
+    let state = WebState { view, proxies: Proxies::default(), readiness: readiness.clone() };
+    (router(state), readiness, sender)
+}
+
+async fn get_text(router: &Router, path: &str) -> (StatusCode, String, String) {
+    let request = Request::get(path).body(Body::empty()).expect("a request");
+    let response = router.clone().oneshot(request).await.expect("it cannot fail");
+    let content_type = response.headers()[header::CONTENT_TYPE].to_str().expect("text").to_owned();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    (status, content_type, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+#[tokio::test]
+async fn it_is_ready_when_nothing_is_pending() {
+    let (router, readiness, engine) = served(View::default());
+    let (store, xds) = (readiness.register("store"), readiness.register("xds"));
+    xds.unready("no specs\nyet");
+    let (status, _, text) = get_text(&router, "/readyz").await;
+    assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "store: starting\nxds: no specs yet\n"));
+    store.ready();
+    xds.ready();
+    assert_eq!(get_text(&router, "/readyz").await.0, StatusCode::OK);
+    engine.send_replace(Arc::new(View { store_error: Some("disk full".into()), ..View::default() }));
+    let (status, _, text) = get_text(&router, "/readyz").await;
+    assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "store: disk full\n"));
+    engine.send_replace(Arc::default());
+    assert_eq!(get_text(&router, "/readyz").await.0, StatusCode::OK);
+    drop(engine);
+    let (status, _, text) = get_text(&router, "/readyz").await;
+    assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "engine: has stopped\n"));
+    assert_eq!(get_text(&router, "/healthz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_index_names_what_there_is() {
+    let (router, _, _engine) = served(View::default());
+    let (status, _, text) = get_text(&router, "/").await;
+    assert_eq!(status, StatusCode::OK);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert!(text.contains(path));
+        assert_eq!(get_text(&router, path).await.0, StatusCode::OK, "{path}");
+    }
+    let request = Request::get("/nothing").body(Body::empty()).expect("a request");
+    assert_eq!(router.oneshot(request).await.expect("an answer").status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_scrape_is_what_prometheus_reads() {
+    let (router, _, _engine) = served(view());
+    let (status, content_type, text) = get_text(&router, "/metrics").await;
+    assert_eq!((status, content_type.as_str()), (StatusCode::OK, "text/plain; version=0.0.4"));
+    assert!(text.contains("serin_release_weight_percent{release=\"checkout\",version=\"v2\"} 5\n"), "{text}");
+}
+
+#[test]
+fn every_metric_has_its_value() {
+    let proxies = [
+        proxy("a", Some("edge"), false, SyncState::Synced),
+        proxy("b", Some("edge"), false, SyncState::Nacked),
+        proxy("c", Some("edge"), true, SyncState::Synced),
+        proxy("d", None, false, SyncState::NotSent),
+    ];
+    let text = metrics::render(&view(), &proxies).expect("metrics");
+    for line in [
+        concat!("serin_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "serin_proxies{group=\"edge\",state=\"connected\"} 2",
+        "serin_proxies{group=\"edge\",state=\"disconnected\"} 1",
+        "serin_proxies{group=\"\",state=\"connected\"} 1",
+        "serin_proxies{group=\"empty\",state=\"connected\"} 0",
+        "serin_proxy_sync{group=\"edge\",state=\"synced\",type=\"RDS\"} 1",
+        "serin_proxy_sync{group=\"edge\",state=\"nacked\",type=\"RDS\"} 1",
+        "serin_proxy_sync{group=\"edge\",state=\"stale\",type=\"RDS\"} 0",
+        "serin_proxy_sync{group=\"edge\",state=\"synced\",type=\"CDS\"} 0",
+        "serin_proxy_sync{group=\"empty\",state=\"nacked\",type=\"LDS\"} 0",
+        "serin_release_weight_percent{release=\"checkout\",version=\"v1\"} 95",
+        "serin_release_phase{phase=\"progressing\",release=\"checkout\"} 1",
+        "serin_release_phase{phase=\"degraded\",release=\"checkout\"} 0",
+        "serin_release_proxies{release=\"checkout\"} 3",
+        "serin_release_proxies_in_force{release=\"checkout\"} 2",
+        "serin_release_requests_per_second{release=\"checkout\",version=\"v2\"} 12.5",
+        "serin_release_error_ratio{release=\"checkout\",version=\"v2\"} 0.25",
+        "serin_spec_diagnostics 1",
+        "serin_store_error 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert_eq!(text.matches("serin_release_phase{").count(), 6);
+    let failing = View { store_error: Some("disk full".into()), ..View::default() };
+    assert!(metrics::render(&failing, &[]).expect("metrics").contains("serin_store_error 1\n"));
+}

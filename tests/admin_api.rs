@@ -1,0 +1,10 @@
+//! Every call of `serin.v1`, its errors, and what comes with it: reflection, health, limits.
+
+#[path = "admin_api/harness.rs"]
+mod harness;
+#[path = "admin_api/releases.rs"]
+mod releases;
+#[path = "admin_api/server.rs"]
+mod server;
+#[path = "admin_api/snapshots.rs"]
+mod snapshots;
