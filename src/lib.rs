@@ -13,9 +13,11 @@
 
 pub mod admin;
 pub mod analysis;
+pub mod cli;
 pub mod descriptors;
 pub mod model;
 pub mod rollout;
+pub mod server;
 pub mod spec;
 pub mod store;
 pub mod telemetry;

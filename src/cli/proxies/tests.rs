@@ -1,0 +1,86 @@
+use super::super::release::examples::{ago, now};
+use super::*;
+
+fn of(kind: ResourceType, state: SyncState) -> ProxyType {
+    ProxyType {
+        type_url: kind.type_url().into(),
+        state: state.into(),
+        sent_version: "0123456789abcdef".into(),
+        acknowledged_version: "fedcba9876543210".into(),
+        changed_at: ago(5),
+        ..ProxyType::default()
+    }
+}
+
+fn proxies() -> Vec<Proxy> {
+    let connected = Proxy {
+        id: "edge-1".into(),
+        cluster: "edge".into(),
+        group: "edge".into(),
+        user_agent: "envoy 1.40.0".into(),
+        variant: "delta".into(),
+        address: "10.0.0.1:5000".into(),
+        connected: true,
+        connected_at: ago(90),
+        connects: 2,
+        types: vec![
+            of(ResourceType::Cluster, SyncState::Synced),
+            of(ResourceType::Listener, SyncState::Nacked),
+            of(ResourceType::Route, SyncState::NotSent),
+        ],
+        ..Proxy::default()
+    };
+    let gone = Proxy {
+        id: "edge-2".into(),
+        variant: "sotw".into(),
+        connected: false,
+        disconnected_at: ago(30),
+        types: vec![of(ResourceType::Cluster, SyncState::Synced)],
+        ..Proxy::default()
+    };
+    vec![connected, gone]
+}
+
+#[test]
+fn a_row_per_proxy() {
+    let expected = "\
+NAME     GROUP      AGENT          VARIANT   CDS      EDS   LDS      RDS        AGE
+edge-1   edge       envoy 1.40.0   delta     SYNCED   -     NACKED   NOT SENT   90s
+edge-2   NO FLEET   -              sotw      -        -     -        -          DISCONNECTED 30s
+";
+    assert_eq!(list(&proxies(), now(), Style::PLAIN), expected);
+}
+
+#[test]
+fn what_it_rejected_is_shown_in_its_own_words() {
+    let mut proxy = proxies().remove(0);
+    proxy.types[1].rejected_version = "0123456789abcdef".into();
+    proxy.types[1].rejected_resources = vec!["http".into()];
+    proxy.types[1].rejection = "Error adding listener http:\n\x1b[31mno such filter".into();
+    let expected = "\
+Name:       edge-1
+Cluster:    edge
+Group:      edge
+Agent:      envoy 1.40.0
+Variant:    delta
+Address:    10.0.0.1:5000
+Connected:  90s ago, stream no. 2
+
+TYPE   STATE      SENT           IN FORCE       REJECTED       AGE
+CDS    SYNCED     0123456789ab   fedcba987654   -              5s
+LDS    NACKED     0123456789ab   fedcba987654   0123456789ab   5s
+RDS    NOT SENT   0123456789ab   fedcba987654   -              5s
+
+LDS rejected 0123456789ab (http):
+  Error adding listener http:
+  \u{fffd}[31mno such filter
+";
+    assert_eq!(show(&proxy, now(), Style::PLAIN), expected);
+}
+
+#[test]
+fn one_that_is_gone_says_so() {
+    let text = show(&proxies()[1], now(), Style::PLAIN);
+    assert!(text.contains("Connected:  DISCONNECTED 30s\n"), "{text}");
+    assert!(text.contains("Group:      none: no fleet selects it\n"), "{text}");
+}

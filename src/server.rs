@@ -1,0 +1,157 @@
+//! SHELL: the composition root, the one place that sees all shells. Builds them, joins them, and takes them down.
+
+mod fleets;
+mod limits;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+
+use crate::admin;
+use crate::rollout::engine::{Engine, EngineHandle, Inputs};
+use crate::spec;
+use crate::store::redb::RedbStore;
+use crate::store::{History, Store};
+use crate::telemetry::Telemetry;
+use crate::web::{self, Readiness, WebState};
+use crate::xds::{self, Cache, Proxies};
+
+/// How many reports may wait for the engine. Further ones are dropped and counted: missing data hold, they never advance.
+const REPORTS_WAITING: usize = 8192;
+/// How long the end may take.
+const GOODBYE: Duration = Duration::from_secs(8);
+
+/// How the server is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// The directory of specs.
+    pub specs: PathBuf,
+    /// Where rollouts and their journals are kept.
+    pub data: PathBuf,
+    /// Where proxies connect: xDS, metrics and load reports.
+    pub xds: SocketAddr,
+    /// Where the administration API listens.
+    pub admin: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub http: SocketAddr,
+    /// How often the specs are read anew where the file system says nothing of changes.
+    pub rescan: Duration,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When a part cannot be started: the store, the specs' directory, an address.
+pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
+    let xds_socket = bind(options.xds, "--xds").await?;
+    let admin_socket = bind(options.admin, "--admin").await?;
+    let http_socket = bind(options.http, "--http").await?;
+
+    let mut bound = Vec::new();
+    for socket in [&xds_socket, &admin_socket, &http_socket] {
+        bound.push(socket.local_addr().context("the address of a socket")?);
+    }
+
+    let (stop, stopped) = watch::channel(false);
+    let store = Arc::new(RedbStore::open(&options.data)?);
+    let cache = Cache::new();
+    let proxies = Proxies::default();
+    let (sink, reports) = mpsc::channel(REPORTS_WAITING);
+    let telemetry = Telemetry::new(sink);
+    let specs = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan);
+    let inputs = Inputs {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        cache: cache.clone(),
+        proxies: proxies.clone(),
+        reports,
+        specs,
+        stop: stopped.clone(),
+    };
+    let (engine, handle, worlds) = Engine::start(inputs)?;
+
+    let readiness = Readiness::default();
+    let mut engine = tokio::spawn(engine.run());
+    tokio::spawn(tell_readiness(readiness.clone(), handle.clone()));
+
+    let discovery =
+        xds::Server::new(cache, proxies.clone(), fleets::follow(worlds), xds::Options::new(stopped.clone()));
+    let xds_server = limits::proxy_side()
+        .add_service(limits::discovery(discovery))
+        .add_service(telemetry.metrics_service())
+        .add_service(telemetry.load_reporting_service())
+        .serve_with_incoming_shutdown(limits::incoming(xds_socket)?, until(stopped.clone()));
+    let history = store as Arc<dyn History>;
+    let admin_server = limits::admin_side()
+        .add_routes(admin::routes(handle.clone(), history, proxies.clone(), stopped.clone()))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(admin_socket), until(stopped.clone()));
+    let state = WebState { view: handle.view(), proxies, readiness };
+    let web_server = axum::serve(http_socket, limits::pages(web::router(state))).with_graceful_shutdown(until(stopped));
+
+    tracing::info!(xds = %bound[0], admin = %bound[1], http = %bound[2], "serving");
+    let servers = async {
+        tokio::try_join!(
+            async { xds_server.await.context("the xDS server") },
+            async { admin_server.await.context("the admin server") },
+            async { web_server.await.context("the HTTP server") },
+        )
+    };
+    tokio::pin!(servers);
+    tokio::select! {
+        ended = &mut servers => return ended.map(drop),
+        // The proxies keep what they have; a server that decides nothing must not look like one that does.
+        ended = &mut engine => return ended.context("the engine failed").and(Err(anyhow::anyhow!("the engine stopped"))),
+        signal = signalled() => tracing::info!("{}: closing the streams", signal?),
+    }
+    stop.send_replace(true);
+    telemetry.close();
+    if tokio::time::timeout(GOODBYE, servers).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} ({flag}); is another serin running? Choose another address")
+    })
+}
+
+/// Ends when it is time to stop.
+async fn until(mut stop: watch::Receiver<bool>) {
+    // The sender lives as long as `run`: when it is gone, it is time, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn signalled() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT").map(|()| "SIGINT"),
+    }
+}
+
+/// Ready is: there is something to serve. (That decisions can be kept is looked at by the page itself.)
+async fn tell_readiness(readiness: Readiness, handle: EngineHandle) {
+    let specs = readiness.register("specs");
+    let mut view = handle.view();
+    loop {
+        let seen = view.borrow_and_update().clone();
+        match (seen.applied_at, seen.diagnostics.first()) {
+            (Some(_), _) => specs.ready(),
+            (None, Some(problem)) => specs.unready(format!("no valid specs yet: {problem}")),
+            // Still starting.
+            (None, None) => {}
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
