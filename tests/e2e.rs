@@ -1,0 +1,17 @@
+//! The whole binary with real Envoys, real upstreams and an open-loop load. `make test` provides Envoy; `make test-matrix`
+//! runs these against every version that is supported.
+//!
+//! One file for each concern below `tests/e2e/`; the scene that they share is `tests/e2e/scene.rs`.
+
+#[path = "e2e/crash.rs"]
+mod crash;
+#[path = "e2e/proxies.rs"]
+mod proxies;
+#[path = "e2e/release.rs"]
+mod release;
+#[path = "e2e/scene.rs"]
+mod scene;
+#[path = "e2e/telemetry.rs"]
+mod telemetry;
+#[path = "e2e/transitions.rs"]
+mod transitions;

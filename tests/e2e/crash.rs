@@ -1,0 +1,69 @@
+//! The control plane dies. Users notice nothing, and the rollout goes on where it was.
+
+use anyhow::{Result, ensure};
+
+use crate::scene::Scene;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_mid_step_it_goes_on_in_the_same_step_and_no_request_fails() -> Result<()> {
+    let mut scene = Scene::new().await?;
+    scene.steps = "[{setWeight: 20}, {pause: {duration: 3s}}, {analyze: {max: 60s}}, {setWeight: 60}]".into();
+    scene.start().await?;
+    let load = scene.load(300.0);
+    scene.commit("v2")?;
+    for step in [1, 2] {
+        scene.until(&format!("step {step}"), |release| release["step"] == step).await?;
+        scene.server.kill9();
+        scene.server.start().await?;
+        let release = scene.release().await?;
+        ensure!(release["step"].as_u64() >= Some(step) && release["canaryVersion"] == "v2", "{release:#}");
+    }
+    scene.until_phase("PHASE_HEALTHY", "v2").await?;
+    let mut summary = Default::default();
+    load.finish(&mut summary).await;
+    ensure!(summary.failures() == 0 && summary.overload == 0, "{summary:#?}");
+    let begun: Vec<String> = scene
+        .journal()
+        .await?
+        .into_iter()
+        .filter(|(kind, _)| kind == "stepBegun")
+        .map(|(_, message)| message)
+        .collect();
+    let expected = ["step 1: setWeight 20%", "step 2: pause 3s", "step 3: analyze at most 1m", "step 4: setWeight 60%"];
+    ensure!(begun == expected, "no step is skipped or done twice: {begun:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xds_17_and_21_restarted_with_the_same_specs_it_sends_nothing_that_changes_anything() -> Result<()> {
+    let mut scene = Scene::new().await?;
+    scene.start().await?;
+    let names =
+        ["cluster_manager.cluster_added", "cluster_manager.cluster_modified", "cluster_manager.cluster_removed"];
+    let mut before = Vec::new();
+    for envoy in &scene.envoys {
+        let stats = envoy.stats().await?;
+        before.push(names.map(|name| stats.get(name).copied()));
+    }
+    scene.server.kill9();
+    scene.server.start().await?;
+    for id in ["one", "two"] {
+        let synced = |proxy: &serde_json::Value| {
+            ["cds", "eds", "lds", "rds"].iter().all(|t| crate::scene::sync_state(proxy, t) == "SYNC_STATE_SYNCED")
+        };
+        scene.until_shown(id, "synced in all types after the restart", synced).await?;
+    }
+    for (envoy, before) in scene.envoys.iter().zip(before) {
+        let stats = envoy.stats().await?;
+        ensure!(names.map(|name| stats.get(name).copied()) == before, "{} was sent changes", envoy.id());
+    }
+    // A Delta proxy is sent nothing at all; a state-of-the-world one only what it must be sent on a new stream.
+    let log = scene.server.log();
+    let (before, after) = log.split_at(log.rfind("serving").unwrap_or_default());
+    let sent = |log: &str, id: &str| {
+        log.lines().filter(|l| l.contains(&format!("node=\"{id}\"")) && l.contains("sent")).count()
+    };
+    ensure!(sent(before, "one") >= 4 && sent(before, "two") >= 4, "{before}");
+    ensure!(sent(after, "one") == 0 && sent(after, "two") <= 2, "{after}");
+    Ok(())
+}

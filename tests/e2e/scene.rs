@@ -1,0 +1,201 @@
+//! A control plane, some Envoys (each a fleet of its own, so that each has a port), upstreams and a load.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use serin_testbed::envoy::EnvoyProcess;
+use serin_testbed::load::{Load, LoadConfig};
+use serin_testbed::process::ServerProcess;
+use serin_testbed::upstream::{Behaviour, Upstream, UpstreamConfig};
+use serin_testbed::{ports, wait};
+
+/// How long anything may take on a loaded machine before it counts as never.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+const HOST: &str = "shop.example.com";
+
+/// How a proxy is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy {
+    /// Its id, its cluster, and its fleet's name.
+    pub(crate) id: &'static str,
+    /// `delta` or `sotw`.
+    pub(crate) variant: &'static str,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Whether the bootstrap owns the listener, and Serin only the routes.
+    pub(crate) rds_only: bool,
+    /// Whether the bootstrap has no metrics sink.
+    pub(crate) no_metrics: bool,
+}
+
+pub(crate) struct Scene {
+    pub(crate) server: ServerProcess,
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) envoys: Vec<EnvoyProcess>,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) steps: String,
+}
+
+/// The version of the Envoy under test, as `(major, minor)`.
+pub(crate) fn envoy_version() -> (u32, u32) {
+    let text = std::env::var("ENVOY_VERSION").unwrap_or_else(|_| serin_testbed::envoy::DEFAULT_VERSION.into());
+    let mut parts = text.split('.').map(|part| part.parse().expect("a version"));
+    (parts.next().expect("a major version"), parts.next().expect("a minor version"))
+}
+
+impl Scene {
+    /// A scene with a Delta and a state-of-the-world proxy, and good upstreams v1 and v2 beside a v3 that fails one
+    /// request in five. Nothing runs yet but the upstreams.
+    pub(crate) async fn new() -> Result<Self> {
+        let [one, two] = ports::free()?;
+        let proxy = |id, variant, listen| Proxy { id, variant, listen, rds_only: false, no_metrics: false };
+        let mut upstreams = Vec::new();
+        for (version, behaviour) in [("v1", Behaviour::GOOD), ("v2", Behaviour::GOOD), ("v3", Behaviour::failing(0.2))]
+        {
+            upstreams.push(Upstream::start(UpstreamConfig { behaviour, ..UpstreamConfig::local(version) }).await?);
+        }
+        let server = ServerProcess::new(env!("CARGO_BIN_EXE_serin"))?.arg("-v");
+        let proxies = vec![proxy("one", "delta", one), proxy("two", "sotw", two)];
+        let steps = "[{setWeight: 10}, {analyze: {max: 60s}}, {setWeight: 50}, {analyze: {max: 60s}}]".into();
+        Ok(Self { server, proxies, envoys: Vec::new(), upstreams, steps })
+    }
+
+    /// Commits the specs with this version wanted.
+    pub(crate) fn commit(&self, version: &str) -> Result<()> {
+        let mut text = String::new();
+        for Proxy { id, listen, rds_only, .. } in &self.proxies {
+            let listens = match rds_only {
+                true => "routeConfigs: [{name: local_route, services: [checkout]}]".to_owned(),
+                false => format!("listeners: [{{name: http, bind: \"{listen}\", services: [checkout]}}]"),
+            };
+            text += &format!(
+                "apiVersion: serin.dev/v1\nkind: Fleet\nmetadata: {{name: {id}}}\n\
+                 spec:\n  nodes: {{cluster: {id}}}\n  {listens}\n---\n"
+            );
+        }
+        text += &format!(
+            "apiVersion: serin.dev/v1\nkind: Service\nmetadata: {{name: checkout}}\n\
+             spec:\n  hosts: [{HOST}]\n  versions:\n"
+        );
+        for upstream in &self.upstreams {
+            text += &format!("    {}: {{endpoints: [\"{}\"]}}\n", upstream.version(), upstream.addr());
+        }
+        text += &format!(
+            "---\napiVersion: serin.dev/v1\nkind: Release\nmetadata: {{name: checkout}}\nspec:\n  service: checkout\n  \
+             version: {version}\n  strategy: {{canary: {{steps: {}}}}}\n  \
+             analysis: {{metrics: [{{errors: {{harmlessRate: 0.02}}}}]}}\n",
+            self.steps
+        );
+        self.server.write_spec("specs.yaml", &text)
+    }
+
+    /// Starts the server and all proxies, with v1 live.
+    pub(crate) async fn start(&mut self) -> Result<()> {
+        self.commit("v1")?;
+        self.server.start().await?;
+        for proxy in self.proxies.clone() {
+            self.start_proxy(&proxy).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts one proxy and waits until it serves.
+    pub(crate) async fn start_proxy(&mut self, proxy: &Proxy) -> Result<()> {
+        let bootstrap = self.bootstrap(proxy).await?;
+        let mut envoy = EnvoyProcess::start(proxy.id, &bootstrap).await?;
+        envoy.ready(DEADLINE).await?;
+        if !proxy.rds_only {
+            envoy.listener("http", DEADLINE).await?;
+        }
+        self.envoys.push(envoy);
+        Ok(())
+    }
+
+    /// What `serin bootstrap` prints for a proxy.
+    pub(crate) async fn bootstrap(&self, proxy: &Proxy) -> Result<String> {
+        let (specs, xds) = (self.server.specs(), self.server.xds().to_string());
+        let (major, minor) = envoy_version();
+        let (specs, version) = (specs.to_string_lossy().into_owned(), format!("{major}.{minor}"));
+        let mut arguments = vec!["bootstrap", "--fleet", proxy.id, "--specs", &specs, "--id", proxy.id];
+        arguments.extend(["--variant", proxy.variant, "--xds", &xds, "--admin", "127.0.0.1:0"]);
+        arguments.extend(["--flush", "250ms", "--envoy", &version]);
+        if proxy.no_metrics {
+            arguments.push("--no-metrics");
+        }
+        let printed = self.server.run(arguments).await?;
+        // A listener of the bootstrap's own has its port there.
+        Ok(printed.replace("port_value: 10000", &format!("port_value: {}", proxy.listen.port())))
+    }
+
+    /// An open-loop load over all proxies.
+    pub(crate) fn load(&self, rate: f64) -> Load {
+        Load::start(LoadConfig::new(self.proxies.iter().map(|proxy| proxy.listen).collect(), rate, HOST))
+    }
+
+    /// The release, as `serin get -o json` prints it.
+    pub(crate) async fn release(&self) -> Result<Value> {
+        let printed = self.server.run(["get", "checkout", "-o", "json"]).await?;
+        serde_json::from_str(&printed).context(printed)
+    }
+
+    /// Waits until the release is as wanted, and returns it.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let waited = wait::until(what, DEADLINE, || async {
+            let release = self.release().await?;
+            ensure!(wanted(&release), "{release:#}");
+            Ok(release)
+        });
+        waited.await.with_context(|| self.server.tail())
+    }
+
+    /// Waits until the release has reached a phase with a version live.
+    pub(crate) async fn until_phase(&self, phase: &str, stable: &str) -> Result<Value> {
+        let what = format!("the release to be {phase} with {stable} stable");
+        self.until(&what, |release| release["phase"] == phase && release["stableVersion"] == stable).await
+    }
+
+    /// The proxies, as `serin proxies -o json` prints them.
+    pub(crate) async fn proxies_shown(&self) -> Result<Vec<Value>> {
+        let printed = self.server.run(["proxies", "-o", "json"]).await?;
+        let shown: Value = serde_json::from_str(&printed).context(printed)?;
+        Ok(shown["proxies"].as_array().context("a list of proxies")?.clone())
+    }
+
+    /// Waits until a proxy is shown as wanted.
+    pub(crate) async fn until_shown(&self, id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait::until(&format!("{id} to be shown {what}"), DEADLINE, || async {
+            let shown = self.proxies_shown().await?;
+            let proxy =
+                shown.iter().find(|proxy| proxy["id"] == id).with_context(|| format!("no {id} in {shown:#?}"))?;
+            ensure!(wanted(proxy), "{proxy:#}");
+            Ok(proxy.clone())
+        })
+        .await
+        .with_context(|| self.server.tail())
+    }
+
+    /// The release's journal: kind and message of each event.
+    pub(crate) async fn journal(&self) -> Result<Vec<(String, String)>> {
+        let printed = self.server.run(["events", "checkout", "-o", "json"]).await?;
+        let events: Value = serde_json::from_str(&printed).context(printed)?;
+        let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let events = events["events"].as_array().context("a list of events")?;
+        Ok(events.iter().map(|event| (text(event, "kind"), text(event, "message"))).collect())
+    }
+}
+
+/// The state of one type at a proxy, as shown.
+pub(crate) fn sync_state<'a>(proxy: &'a Value, short: &str) -> &'a str {
+    let url = match short {
+        "cds" => "envoy.config.cluster.v3.Cluster",
+        "eds" => "envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "lds" => "envoy.config.listener.v3.Listener",
+        "rds" => "envoy.config.route.v3.RouteConfiguration",
+        other => panic!("no such type: {other}"),
+    };
+    let types = proxy["types"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_type = types.iter().find(|t| t["typeUrl"].as_str().is_some_and(|u| u.ends_with(url)));
+    of_type.and_then(|t| t["state"].as_str()).unwrap_or("-")
+}

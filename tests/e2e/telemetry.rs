@@ -1,0 +1,48 @@
+//! Judged by whatever the proxies can report.
+
+use anyhow::{Result, ensure};
+
+use crate::scene::{Scene, envoy_version};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_without_a_metrics_sink_is_judged_by_its_load_reports() -> Result<()> {
+    let mut scene = Scene::new().await?;
+    for proxy in &mut scene.proxies {
+        proxy.no_metrics = true;
+    }
+    scene.start().await?;
+    let load = scene.load(300.0);
+    scene.commit("v2")?;
+    scene.until_phase("PHASE_HEALTHY", "v2").await?;
+    scene.commit("v3")?;
+    scene.until_phase("PHASE_DEGRADED", "v2").await?;
+    let mut summary = Default::default();
+    load.finish(&mut summary).await;
+    ensure!(summary.failures_not_of("v3") == 0 && summary.overload == 0, "{summary:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_put_into_the_group_that_suits_its_version() -> Result<()> {
+    let mut scene = Scene::new().await?;
+    scene.start().await?;
+    let shown = scene.until_shown("one", "in a group", |proxy| proxy["group"] != "").await?;
+    let group = if envoy_version() >= (1, 37) { "one" } else { "one~plain" };
+    ensure!(shown["group"] == group, "{shown:#}");
+    let snapshot = scene.server.run(["snapshots", "show", "--group", group, "--type", "lds"]).await?;
+    ensure!(snapshot.contains("envoy.access_loggers.stats") == (envoy_version() >= (1, 37)), "{snapshot}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_without_traffic_holds_and_says_why() -> Result<()> {
+    let mut scene = Scene::new().await?;
+    scene.start().await?;
+    scene.commit("v2")?;
+    let silent = |release: &serde_json::Value| {
+        release["step"] == 1 && release["message"].as_str().is_some_and(|text| text.contains("no evidence"))
+    };
+    let release = scene.until("the silence to be noticed", silent).await?;
+    ensure!(release["phase"] == "PHASE_PROGRESSING" && release["stableVersion"] == "v1", "{release:#}");
+    Ok(())
+}
