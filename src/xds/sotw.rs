@@ -5,7 +5,6 @@
 
 use super::channel::Answer;
 use super::stream::{Moment, Stream};
-use super::transition::Transition;
 use super::wire::{Any, DiscoveryRequest, DiscoveryResponse};
 use super::{Resource, ResourceType, ResourceVersion};
 
@@ -24,40 +23,21 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &Di
     }
 }
 
-/// The first request of a type tells what the client has from an earlier stream.
+/// The first request for clusters tells which of the earlier snapshots the client comes from: that one's clusters stay
+/// until its routes have moved.
+///
+/// It does not tell what the client has. A response that it rejected may have been applied in part, and then it still
+/// names the version before. So nothing counts as held and everything is sent: what is the same changes nothing there.
 fn welcome_back(stream: &mut Stream, resource_type: ResourceType, version: &str) {
     let Some((channel, transition)) = stream.offer(resource_type) else { return };
-    if !resource_type.is_full_state() || !channel.subscription.is_wildcard() {
+    if resource_type != ResourceType::Cluster || !channel.subscription.is_wildcard() {
         return;
     }
     if version.is_empty() {
-        if resource_type == ResourceType::Cluster {
-            transition.forget();
-        }
-        return;
-    }
-    let Some(version) = ResourceVersion::parse(version) else { return };
-    if resource_type == ResourceType::Cluster {
+        transition.forget();
+    } else if let Some(version) = ResourceVersion::parse(version) {
         transition.retain_only(|snapshot| snapshot.version_of(ResourceType::Cluster) == version);
     }
-    let had = known_set(resource_type, version, transition);
-    // Behaviour 17: only here may a resend be skipped, and only of what is the same.
-    channel.owed &= had.is_empty();
-    for resource in had {
-        let wanted = transition.target().get(resource_type, resource.name()).map(Resource::version);
-        channel.claim(resource.name(), Some(resource.version()), wanted);
-    }
-}
-
-/// The resources that a client has whose last full state had this version.
-fn known_set(resource_type: ResourceType, version: ResourceVersion, transition: &Transition) -> Vec<Resource> {
-    let whole = transition.known().find(|snapshot| snapshot.version_of(resource_type) == version);
-    let resources = whole.map(|snapshot| snapshot.of_type(resource_type).values().cloned().collect::<Vec<_>>());
-    resources.unwrap_or_else(|| {
-        let offered: Vec<Resource> = transition.offered(resource_type).into_values().cloned().collect();
-        let same = set_version(&offered.iter().collect::<Vec<_>>()) == version;
-        if same { offered } else { Vec::new() }
-    })
 }
 
 /// The next response, if one is due: by type, make before break.

@@ -261,22 +261,28 @@ fn xds_16_a_stale_nonce_gets_no_answer() {
 }
 
 #[test]
-fn xds_17_a_client_that_comes_back_at_the_same_version_is_not_sent_clusters_again_but_endpoints() {
+fn xds_17_a_client_that_comes_back_is_sent_everything_under_the_version_that_it_has() {
     let snapshot = world(&[("a", 1)], &["a"]);
     let mut talk = Talk::new(&snapshot);
     let version = |t: ResourceType| snapshot.version_of(t).to_string();
     talk.says(Cluster, &version(Cluster), &[], "from an earlier stream");
-    talk.hears_nothing();
+    let clusters = talk.hears(Cluster, &["a"]);
     talk.says(Endpoint, &version(Endpoint), &["a"], "");
-    let response = talk.hears(Endpoint, &["a"]);
-    assert_eq!(response.version_info, version(Endpoint));
-    talk.acks(&response, &["a"]);
     talk.says(Listener, &version(Listener), &[], "");
-    talk.hears_nothing();
     talk.says(Route, &version(Route), &["http"], "");
-    let response = talk.hears(Route, &["http"]);
-    assert_eq!(response.version_info, version(Route));
-    talk.acks(&response, &["http"]);
+    let endpoints = talk.hears(Endpoint, &["a"]);
+    talk.acks(&endpoints, &["a"]);
+    talk.hears_nothing();
+    talk.acks(&clusters, &[]);
+    let listeners = talk.hears(Listener, &["http"]);
+    let routes = talk.hears(Route, &["http"]);
+    for (response, resource_type) in
+        [(&clusters, Cluster), (&endpoints, Endpoint), (&listeners, Listener), (&routes, Route)]
+    {
+        assert_eq!(response.version_info, version(resource_type));
+    }
+    talk.acks(&routes, &["http"]);
+    talk.acks(&listeners, &[]);
     talk.hears_nothing();
     let in_force = talk.stream.channel(Route).status().in_force.expect("in force");
     assert_eq!(in_force.0, snapshot.version_of(Route));
@@ -297,8 +303,10 @@ fn xds_17_a_client_that_comes_back_with_an_older_version_loses_nothing_before_it
     talk.acks(&endpoints, &["a", "b"]);
     talk.hears_nothing();
     talk.acks(&clusters, &[]);
+    let listeners = talk.hears(Listener, &["http"]);
     let routes = talk.hears(Route, &["http"]);
     talk.acks(&routes, &["http"]);
+    talk.acks(&listeners, &[]);
     talk.hears_nothing();
     talk.clock.pass(Pace::default().draining);
     talk.hears(Cluster, &["b"]);
