@@ -28,7 +28,7 @@ use generated::load_reporting_service_server::{LoadReportingService, LoadReporti
 use generated::metrics_service_server::{MetricsService, MetricsServiceServer};
 
 /// What the build script makes of the services; their messages are in [`wire`](super::wire).
-#[allow(clippy::all, unreachable_pub)]
+#[allow(clippy::all, unreachable_pub, reason = "generated")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/envoy.service.metrics.v3.MetricsService.rs"));
     include!(concat!(env!("OUT_DIR"), "/envoy.service.load_stats.v3.LoadReportingService.rs"));

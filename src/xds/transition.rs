@@ -235,7 +235,8 @@ impl Transition {
     }
 
     /// All snapshots at hand, the newest first.
-    pub fn known(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+    #[cfg(test)]
+    pub(super) fn known(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         std::iter::once(&self.target).chain(&self.retained)
     }
 
