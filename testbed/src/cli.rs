@@ -1,4 +1,4 @@
-//! The command line: an upstream, a load, or a health check, each until SIGINT or SIGTERM.
+//! The command line: an upstream, a load, a health check, or the fan-out benchmark, each until SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::http;
 use crate::load::{Load, LoadConfig, LoadControl, Record, Summary};
 use crate::upstream::{Behaviour, Upstream, UpstreamConfig};
+use crate::{fanout, http};
 
 /// Parts of Serin's demo: an upstream, or a load.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Verb {
     Load(LoadArgs),
     /// Succeed when an address answers 200 on a path: a container's health check.
     Check(CheckArgs),
+    /// Measure how long a push takes to reach thousands of streams.
+    Fanout(fanout::command::Args),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +103,12 @@ impl Cli {
         match self.verb {
             Verb::Upstream(args) => args.run().await,
             Verb::Load(args) => args.run().await,
+            Verb::Fanout(args) => {
+                tokio::select! {
+                    result = args.run() => result,
+                    ended = ended_by_signal() => ended.and(Err(anyhow::anyhow!("interrupted"))),
+                }
+            }
             Verb::Check(args) => http::get_ok(args.addr, &args.path).await.map(drop),
         }
     }
@@ -123,7 +131,7 @@ impl UpstreamArgs {
         .with_context(|| format!("listen on {}", self.listen))?;
         println!("{} listens on {}", upstream.version(), upstream.addr());
         ended_by_signal().await?;
-        println!("{} requests, {} answered 500", upstream.requests(), upstream.errors());
+        println!("{} requests, {} failed", upstream.requests(), upstream.errors());
         upstream.stop().await;
         Ok(())
     }
@@ -242,6 +250,8 @@ mod tests {
             "serin-testbed upstream --listen 127.0.0.1:0 --version-name v3 --error-rate 0.2 --latency 2ms --seed 7",
             "serin-testbed load --target 127.0.0.1:1 --target edge-2:10000 --rate 400 --duration 1m",
             "serin-testbed check 127.0.0.1:8080",
+            "serin-testbed fanout bench --server target/release/examples/fanout_server --streams 1000,5000 --runs 3",
+            "serin-testbed fanout clients 127.0.0.1:1 --streams 100 --stalled 1 --protocol delta",
         ] {
             assert_eq!(good(line), Ok(()), "{line}");
         }

@@ -44,7 +44,7 @@ fn binary(chosen: Option<PathBuf>, workspace: &Path) -> Result<PathBuf> {
 }
 
 /// The workspace's root: the parent of this package.
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }

@@ -3,8 +3,11 @@
 //!
 //! - [`envoy::EnvoyProcess`] runs a real Envoy;
 //! - [`process::ServerProcess`] runs the `serin` binary, and can kill it at any moment;
+//! - [`grpc_client::GrpcClient`] runs a real gRPC client that needs no proxy, in Python or Node;
 //! - [`upstream::Upstream`] is a version of a service: it fails and dawdles as told, reproducibly;
 //! - [`load::Load`] sends requests on a schedule of its own, whether or not earlier ones were answered;
+//! - [`fanout`] measures what a push to thousands of streams takes;
+//! - [`soak::soak`] makes transitions of every kind under load, and counts what they lose;
 //! - [`wait::until`] waits for a condition, with a deadline.
 //!
 //! Whatever is started here ends with its owner: a dropped process is killed by its id and waited for.
@@ -12,9 +15,13 @@
 pub mod child;
 pub mod cli;
 pub mod envoy;
+pub mod fanout;
+pub mod grpc_client;
 pub mod http;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod soak;
 pub mod upstream;
+pub mod usage;
 pub mod wait;

@@ -89,6 +89,8 @@ pub enum Outcome {
         status: u16,
         /// The version that says it answered; `None` when a proxy answered by itself.
         version: Option<String>,
+        /// What the proxy then said (the beginning of it).
+        said: Option<String>,
     },
     /// There was none, and why.
     Failed(String),

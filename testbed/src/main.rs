@@ -1,4 +1,4 @@
-//! The `serin-testbed` command: an upstream or a load, for the container demo.
+//! The `serin-testbed` command: parts of the container demo, and the fan-out benchmark.
 
 use std::process::ExitCode;
 

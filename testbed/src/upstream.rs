@@ -1,7 +1,8 @@
-//! A version of a service, as an HTTP/1 server that answers, fails and dawdles as told.
+//! A version of a service, as a server of HTTP/1, HTTP/2 and gRPC that answers, fails and dawdles as told.
 //!
 //! Which request fails or is slow is decided by its number and a seed, so that two runs with the same seed treat their
-//! n-th requests alike. Every answer names the version in `x-version`; `/healthz` always answers 200.
+//! n-th requests alike. Every answer names the version in `x-version`; `/healthz` always answers 200. A call over gRPC,
+//! of any method, is answered with an empty message; one that fails, with the status INTERNAL.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,12 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::combinators::WithTrailers;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -32,7 +35,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How an upstream treats its requests. May be changed while it runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Behaviour {
-    /// The share of requests that are answered 500, 0 to 1.
+    /// The share of requests that are answered 500 (over gRPC: INTERNAL), 0 to 1.
     pub error_rate: f64,
     /// How long every answer takes.
     pub latency: Duration,
@@ -47,7 +50,7 @@ impl Behaviour {
     pub const GOOD: Behaviour =
         Behaviour { error_rate: 0.0, latency: Duration::ZERO, slow_rate: 0.0, slow_latency: Duration::ZERO };
 
-    /// Answers this share of the requests with 500.
+    /// Fails this share of the requests.
     pub fn failing(error_rate: f64) -> Self {
         Behaviour { error_rate, ..Self::GOOD }
     }
@@ -61,7 +64,7 @@ impl Behaviour {
 }
 
 /// An evenly spread number in [0, 1), the same for the same arguments (SplitMix64: Steele, Lea & Flood 2014).
-fn uniform(seed: u64, index: u64) -> f64 {
+pub(crate) fn uniform(seed: u64, index: u64) -> f64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -154,7 +157,7 @@ impl Upstream {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// How many of them it answered 500.
+    /// How many of them it failed.
     pub fn errors(&self) -> u64 {
         self.shared.errors.load(Ordering::Relaxed)
     }
@@ -206,8 +209,9 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
 async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     // Small answers must not wait for more to send.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, &shared));
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let service = service_fn(move |request| answer(request, shared.clone()));
+    let server = auto::Builder::new(TokioExecutor::new());
+    let connection = server.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -217,11 +221,14 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::
     let _ = connection.await;
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut response = Response::new(Full::new(shared.body.clone()));
-    response.headers_mut().insert(VERSION_HEADER, shared.version.clone());
+/// What comes at the end of a gRPC call.
+type Trailers = std::future::Ready<Option<Result<HeaderMap, Infallible>>>;
+type Body = Either<Full<Bytes>, WithTrailers<Full<Bytes>, Trailers>>;
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Infallible> {
+    let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|of| of.as_bytes().starts_with(b"application/grpc"));
     if request.uri().path() == "/healthz" {
-        return Ok(response);
+        return Ok(plain(&shared, false));
     }
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
     let behaviour = *shared.behaviour.borrow();
@@ -231,9 +238,29 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<
     }
     if fails {
         shared.errors.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(if is_grpc { grpc(&shared, fails) } else { plain(&shared, fails) })
+}
+
+fn plain(shared: &Shared, fails: bool) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(shared.body.clone())));
+    response.headers_mut().insert(VERSION_HEADER, shared.version.clone());
+    if fails {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
-    Ok(response)
+    response
+}
+
+/// One empty message (a flag and four bytes of length), unless it fails, and the status in the trailers.
+fn grpc(shared: &Shared, fails: bool) -> Response<Body> {
+    let (message, status) = if fails { (&[][..], "13") } else { (&[0; 5][..], "0") };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(status));
+    let body = Full::new(Bytes::from_static(message)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(Either::Right(body));
+    response.headers_mut().insert(VERSION_HEADER, shared.version.clone());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 #[cfg(test)]
@@ -271,6 +298,29 @@ mod tests {
         );
         assert_eq!(http::get_ok(upstream.addr(), "/healthz").await.expect("healthy"), "v2\n");
         assert_eq!((upstream.requests(), upstream.errors()), (2, 1), "health checks are not counted");
+    }
+
+    #[tokio::test]
+    async fn over_grpc_the_status_is_in_the_trailers() {
+        let upstream = Upstream::start(UpstreamConfig::local("v2")).await.expect("a port");
+        let stream = TcpStream::connect(upstream.addr()).await.expect("a connection");
+        let io = (TokioExecutor::new(), TokioIo::new(stream));
+        let (mut calls, connection) = hyper::client::conn::http2::handshake(io.0, io.1).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        for (behaviour, message, status) in [(Behaviour::GOOD, &[0; 5][..], "0"), (Behaviour::failing(1.0), &[], "13")]
+        {
+            upstream.behave(behaviour);
+            let request = Request::post(format!("http://{}/a.B/C", upstream.addr()));
+            let request = request.header(CONTENT_TYPE, "application/grpc").body(Full::<Bytes>::default());
+            let answer = calls.send_request(request.expect("a request")).await.expect("an answer");
+            assert_eq!(
+                (answer.status(), &answer.headers()[VERSION_HEADER]),
+                (StatusCode::OK, &"v2".parse().expect("a value"))
+            );
+            let body = answer.into_body().collect().await.expect("a body");
+            assert_eq!(body.trailers().expect("trailers")["grpc-status"], status);
+            assert_eq!(body.to_bytes(), message);
+        }
     }
 
     #[tokio::test]

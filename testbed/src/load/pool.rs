@@ -17,6 +17,9 @@ use tokio::net::TcpStream;
 use super::Outcome;
 use crate::upstream::VERSION_HEADER;
 
+/// How many characters are kept of what a proxy says by itself.
+const SAID: usize = 200;
+
 type Sender = SendRequest<Empty<Bytes>>;
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Pool {
     /// Sends one request and reads its whole answer.
     pub(super) async fn send(&self) -> Outcome {
         match self.exchange().await {
-            Ok((status, version)) => Outcome::Answered { status, version },
+            Ok(answered) => answered,
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -102,7 +105,7 @@ impl Pool {
         })
     }
 
-    async fn exchange(&self) -> Result<(u16, Option<String>), String> {
+    async fn exchange(&self) -> Result<Outcome, String> {
         let mut request = self.request();
         loop {
             let next = self.next();
@@ -119,19 +122,20 @@ impl Pool {
                         request = unsent;
                         continue;
                     }
-                    _ => return Err(format!("request: {}", error.error())),
+                    _ => return Err(format!("request: {}", with_sources(error.error()))),
                 },
             };
             let status = response.status().as_u16();
             let version =
                 response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            response.into_body().collect().await.map_err(|error| format!("body: {error}"))?;
+            let body = response.into_body().collect().await.map_err(|error| format!("body: {error}"))?.to_bytes();
             if sender.ready().await.is_ok() {
                 // Its place is kept for the next request.
                 std::mem::forget(place);
                 self.with(|state| state.idle.push_back(sender));
             }
-            return Ok((status, version));
+            let said = version.is_none().then(|| String::from_utf8_lossy(&body).chars().take(SAID).collect());
+            return Ok(Outcome::Answered { status, version, said });
         }
     }
 
@@ -152,4 +156,10 @@ impl Pool {
         tokio::spawn(connection);
         Ok(sender)
     }
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -60,7 +60,7 @@ impl Summary {
         }
         let cause = match &record.outcome {
             Outcome::Answered { version: Some(_), .. } => return,
-            Outcome::Answered { status, version: None } => format!("{status} without a version"),
+            Outcome::Answered { status, version: None, .. } => format!("{status} without a version"),
             Outcome::Failed(cause) => cause.clone(),
         };
         let cause =

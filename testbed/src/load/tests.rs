@@ -50,7 +50,7 @@ async fn a_closed_connection_is_replaced_unseen() {
     assert_eq!(pool.connections(), (0, 0), "what failed gives its place back");
     let again =
         Upstream::start(UpstreamConfig { listen: addr, ..UpstreamConfig::local("v1b") }).await.expect("the port");
-    assert_eq!(pool.send().await, Outcome::Answered { status: 200, version: Some("v1b".into()) });
+    assert_eq!(pool.send().await, Outcome::Answered { status: 200, version: Some("v1b".into()), said: None });
     drop(again);
 }
 
@@ -74,7 +74,8 @@ async fn what_exceeds_the_bound_is_overload_and_the_wait_counts_from_the_schedul
 fn a_failure_is_attributed_to_the_version_that_answered() {
     let now = Instant::now();
     let record = |outcome| Record { scheduled: now, finished: now + Duration::from_millis(10), target: 0, outcome };
-    let answered = |status, version: Option<&str>| Outcome::Answered { status, version: version.map(str::to_owned) };
+    let answered =
+        |status, version: Option<&str>| Outcome::Answered { status, version: version.map(str::to_owned), said: None };
     let mut summary = Summary::default();
     for outcome in [
         answered(200, Some("v1")),
