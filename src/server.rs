@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::RoutesBuilder;
 
 use crate::admin;
 use crate::rollout::engine::{Engine, EngineHandle, Inputs};
@@ -20,10 +21,13 @@ use crate::store::redb::RedbStore;
 use crate::store::{History, Store};
 use crate::telemetry::Telemetry;
 use crate::web::{self, Readiness, WebState};
-use crate::xds::{self, Cache, Proxies};
+use crate::xds::{self, Cache, Proxies, listen};
 
 /// How many reports may wait for the engine. Further ones are dropped and counted: missing data hold, they never advance.
 const REPORTS_WAITING: usize = 8192;
+/// Connections that may wait to be accepted: all proxies come back at once after a restart, and who finds the queue full
+/// tries again only after seconds.
+const BACKLOG: u32 = 16_384;
 /// How long the end may take.
 const GOODBYE: Duration = Duration::from_secs(8);
 
@@ -42,6 +46,8 @@ pub struct ServeOptions {
     pub http: SocketAddr,
     /// How often the specs are read anew where the file system says nothing of changes.
     pub rescan: Duration,
+    /// What the specs may ask for.
+    pub allowed: spec::Settings,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -49,9 +55,9 @@ pub struct ServeOptions {
 /// # Errors
 /// When a part cannot be started: the store, the specs' directory, an address.
 pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
-    let xds_socket = bind(options.xds, "--xds").await?;
-    let admin_socket = bind(options.admin, "--admin").await?;
-    let http_socket = bind(options.http, "--http").await?;
+    let xds_socket = bind(options.xds, "--xds")?;
+    let admin_socket = bind(options.admin, "--admin")?;
+    let http_socket = bind(options.http, "--http")?;
 
     let mut bound = Vec::new();
     for socket in [&xds_socket, &admin_socket, &http_socket] {
@@ -64,7 +70,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let proxies = Proxies::default();
     let (sink, reports) = mpsc::channel(REPORTS_WAITING);
     let telemetry = Telemetry::new(sink);
-    let specs = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan);
+    let specs = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan, options.allowed);
     let inputs = Inputs {
         store: Arc::clone(&store) as Arc<dyn Store>,
         cache: cache.clone(),
@@ -79,18 +85,22 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let mut engine = tokio::spawn(engine.run());
     tokio::spawn(tell_readiness(readiness.clone(), handle.clone()));
 
-    let discovery =
-        xds::Server::new(cache, proxies.clone(), fleets::follow(worlds), xds::Options::new(stopped.clone()));
-    let xds_server = limits::proxy_side()
-        .add_service(limits::discovery(discovery))
-        .add_service(telemetry.metrics_service())
-        .add_service(telemetry.load_reporting_service())
-        .serve_with_incoming_shutdown(limits::incoming(xds_socket)?, until(stopped.clone()));
+    let (conducted, failed) = (proxies.clone(), telemetry.clone());
+    tokio::spawn(cache.clone().conduct(conducted, move |node| failed.errors(node)));
+    let options = xds::Options::new(stopped.clone());
+    let status = xds::Csds::new(cache.clone(), proxies.clone(), stopped.clone());
+    let discovery = xds::Server::new(cache.clone(), proxies.clone(), fleets::follow(worlds), options);
+    let stalls = listen::stalls();
+    let mut reports = RoutesBuilder::default();
+    reports.add_service(telemetry.metrics_service()).add_service(telemetry.load_reporting_service());
+    let routes = discovery.routes(status.routes(reports.routes()));
+    let xds_server = listen::serve(xds_socket, routes, stalls.clone(), until(stopped.clone()));
     let history = store as Arc<dyn History>;
+    let admin = admin::routes(handle.clone(), history, cache.clone(), proxies.clone(), stopped.clone());
     let admin_server = limits::admin_side()
-        .add_routes(admin::routes(handle.clone(), history, proxies.clone(), stopped.clone()))
+        .add_routes(status.routes(admin))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_socket), until(stopped.clone()));
-    let state = WebState { view: handle.view(), proxies, readiness };
+    let state = WebState { view: handle.view(), proxies, cache, discovery, stalls, readiness };
     let web_server = axum::serve(http_socket, limits::pages(web::router(state))).with_graceful_shutdown(until(stopped));
 
     tracing::info!(xds = %bound[0], admin = %bound[1], http = %bound[2], "serving");
@@ -117,8 +127,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| {
         format!("cannot listen on {address} ({flag}); is another serin running? Choose another address")
     })
 }

@@ -1,15 +1,18 @@
 //! The discovery service over a real socket: what only the shell can get wrong.
 
+#[path = "xds_wire/csds.rs"]
+mod csds;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use serin::xds::server::AggregatedDiscoveryServiceServer;
 use serin::xds::wire::service::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use serin::xds::wire::{DiscoveryRequest, DiscoveryResponse, Node as WireNode};
-use serin::xds::{Cache, Grouping, Node, Options, Proxies, Resource, ResourceType, Server, Snapshot};
+use serin::xds::{Cache, Csds, Grouping, Node, Options, Proxies, Resource, ResourceType, Server, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::service::Routes;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
@@ -41,17 +44,19 @@ struct Served {
 impl Served {
     async fn new(change: impl FnOnce(&mut Options)) -> Self {
         let (stop, stopping) = watch::channel(false);
+        let until = stopping.clone();
         let (grouping, groups) = watch::channel(0);
         let mut options = Options::new(stopping);
         options.goodbye = Duration::ZERO;
         change(&mut options);
         let (cache, proxies) = (Cache::new(), Proxies::default());
         let server = Server::new(cache.clone(), proxies.clone(), Arc::new(ByCluster(groups)), options);
+        let status = Csds::new(cache.clone(), proxies.clone(), until);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let uri = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(
             tonic::transport::Server::builder()
-                .add_service(AggregatedDiscoveryServiceServer::new(server))
+                .add_routes(server.routes(status.routes(Routes::default())))
                 .serve_with_incoming(TcpListenerStream::new(listener)),
         );
         let channel = Channel::from_shared(uri).expect("a URI").connect().await.expect("a connection");
@@ -190,7 +195,7 @@ async fn xds_40_a_client_that_does_not_read_delays_nobody_and_is_given_the_newes
         .await;
     let second = slow.hears().await.expect("a response").expect("a response");
     let newest = served.cache.current("edge").expect("a snapshot");
-    let last = newest.get(ResourceType::Cluster, "b99").expect("the newest").body().clone();
+    let last = newest.get(ResourceType::Cluster, "b99").expect("the newest").body();
     assert!(second.resources.iter().any(|any| any.value == last), "the newest is in the very next response");
 }
 

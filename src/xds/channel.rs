@@ -4,13 +4,21 @@
 //! rejected. Invariants: nothing is held before its acknowledgement; a rejected version of a resource is not due again;
 //! at most one response is on its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use imbl::OrdMap;
+
+use super::name::Glob;
 use super::subscription::{Change, Subscription};
-use super::transition::Transition;
-use super::{Rejection, Resource, ResourceType, ResourceVersion, Snapshot, SyncState, TypeStatus};
+use super::transition::{Offer, Transition};
+use super::{Rejection, Resource, ResourceSet, ResourceType, ResourceVersion, Snapshot, SyncState};
+
+mod due;
+mod standing;
+
+pub use due::Due;
 
 /// How much of a rejection's text is kept.
 const TEXT_KEPT: usize = 4096;
@@ -23,19 +31,26 @@ pub struct Channel {
     resource_type: ResourceType,
     /// What the client asked for.
     pub subscription: Subscription,
-    /// What it has acknowledged. A client that comes back may have versions that are no hash of ours.
-    held: BTreeMap<Arc<str>, Option<ResourceVersion>>,
-    /// Held, but a response that touched it was rejected: it may or may not have been applied.
+    /// What it has acknowledged. Once it has all that is offered, this *is* the snapshot's own map, and costs nothing.
+    held: ResourceSet,
+    held_version: ResourceVersion,
+    /// Names under which it has something that no snapshot at hand knows.
+    foreign: BTreeSet<Arc<str>>,
+    /// State of the world: the client does not name what it has from an earlier stream.
+    pub untold: bool,
+    /// Held (or foreign), but a response that touched it was rejected: it may or may not have been applied.
     uncertain: BTreeSet<Arc<str>>,
-    /// To be sent although it is held.
+    /// To be sent although it is held: names of resources, or names asked for that lead to none.
     resend: BTreeSet<Arc<str>>,
-    /// Subscribed by name, does not exist, and the client knows.
+    /// Of parents that were sent anew before the client asked for this type at all.
+    expected: BTreeSet<Arc<str>>,
+    /// Subscribed by name, leads to nothing, and the client knows.
     known_absent: BTreeSet<Arc<str>>,
     /// An answer is owed even if it has nothing in it.
     pub owed: bool,
     in_flight: Option<InFlight>,
-    /// What the client said no to, for as long as the stream lives.
-    rejected: BTreeSet<(Arc<str>, ResourceVersion)>,
+    /// What the client said no to and in what words, for as long as the stream lives.
+    rejected: OrdMap<(Arc<str>, ResourceVersion), Arc<Rejection>>,
     rejection: Option<Rejection>,
     /// There is a rejection that was not told yet.
     rejected_anew: bool,
@@ -43,6 +58,10 @@ pub struct Channel {
     sent: Option<ResourceVersion>,
     in_force: Option<(ResourceVersion, Instant)>,
     state: (SyncState, Option<SystemTime>),
+    /// The status that was told last, as far as it is worth telling.
+    told: Option<standing::Told>,
+    /// When to tell the client again that what it is to forget after a time is still so.
+    heartbeat: Option<Instant>,
 }
 
 /// A response that was not answered yet.
@@ -51,19 +70,26 @@ struct InFlight {
     /// `version_of` the target it was made for.
     target: ResourceVersion,
     /// All that is in it.
-    carried: Vec<(Arc<str>, ResourceVersion)>,
-    /// Those of them that the client did not have in that version, or for sure.
-    news: Vec<(Arc<str>, ResourceVersion)>,
+    carried: Arc<[Resource]>,
+    /// Whether the client did not have each in that version, or for sure. Empty when that is so of all.
+    news: Vec<bool>,
     removed: Vec<Arc<str>>,
 }
 
-/// What is to be sent.
+impl InFlight {
+    fn news(&self) -> impl Iterator<Item = &Resource> {
+        let is_news = |at: usize| self.news.is_empty() || self.news[at];
+        self.carried.iter().enumerate().filter(move |(at, _)| is_news(*at)).map(|(_, resource)| resource)
+    }
+}
+
+/// What an acknowledgement or a rejection brought.
 #[derive(Debug, Default)]
-pub struct Due {
-    /// New, changed, or asked for again.
-    pub changed: Vec<Resource>,
-    /// Held or asked for by name, and not there.
-    pub removed: Vec<Arc<str>>,
+pub struct Outcome {
+    /// What the client was given that it did not have in that version: accepted, or rejected.
+    pub news: Vec<Resource>,
+    /// Whether it has a name that it did not have before.
+    pub gained: bool,
 }
 
 /// What a request says of the response it answers.
@@ -83,19 +109,25 @@ impl Channel {
         Self {
             resource_type,
             subscription: Subscription::default(),
-            held: BTreeMap::new(),
+            held: ResourceSet::new(),
+            held_version: ResourceVersion::NOTHING,
+            foreign: BTreeSet::new(),
+            untold: false,
             uncertain: BTreeSet::new(),
             resend: BTreeSet::new(),
+            expected: BTreeSet::new(),
             known_absent: BTreeSet::new(),
             owed: false,
             in_flight: None,
-            rejected: BTreeSet::new(),
+            rejected: OrdMap::new(),
             rejection: None,
             rejected_anew: false,
             next_nonce: 0,
             sent: None,
             in_force: None,
             state: (SyncState::NotSent, None),
+            told: None,
+            heartbeat: None,
         }
     }
 
@@ -108,56 +140,127 @@ impl Channel {
     pub fn classify(&self, nonce: &str) -> Answer {
         match nonce {
             "" => Answer::Spontaneous,
-            nonce if self.next_nonce > 0 && nonce == (self.next_nonce - 1).to_string() => Answer::Current,
+            nonce if self.next_nonce > 0 && nonce.parse() == Ok(self.next_nonce - 1) => Answer::Current,
             _ => Answer::Stale,
         }
     }
 
     /// Takes note of what a request changed in the subscription.
-    pub fn subscribe(&mut self, change: Change) {
+    pub fn subscribe(&mut self, change: Change, transition: Option<&Transition>) {
+        let offer = transition.map(|transition| transition.offer(self.resource_type));
+        let leads_to = |name: &Arc<str>| offer.and_then(|offer| offer.find(name)).map(|r| Arc::clone(r.name()));
         for name in change.dropped {
-            if !self.subscription.covers(&name) {
-                self.forget(&name);
-            } else {
+            let resource = leads_to(&name).unwrap_or_else(|| Arc::clone(&name));
+            self.known_absent.remove(&name);
+            self.resend.remove(&name);
+            if self.is_covered(&resource, offer) {
                 // Behaviour 24: still covered by the wildcard, and the client wants to know where it stands.
-                self.known_absent.remove(&name);
-                self.resend.insert(name);
+                self.resend.insert(resource);
+            } else {
+                self.forget(&resource);
             }
+            if Glob::parse(&name).is_some() {
+                self.forget_uncovered();
+            }
+        }
+        if change.wildcard_dropped {
+            self.forget_uncovered();
         }
         for name in change.asked {
             self.known_absent.remove(&name);
-            self.resend.insert(name);
+            if let Some(glob) = Glob::parse(&name) {
+                let all = offer.into_iter().flat_map(|offer| offer.iter());
+                let members = all.map(Resource::name).filter(|member| glob.matches(member));
+                self.resend.extend(members.cloned());
+            }
+            self.resend.insert(leads_to(&name).unwrap_or(name));
         }
         self.owed |= change.wildcard_added;
     }
 
+    fn is_covered(&self, name: &str, offer: Option<Offer<'_>>) -> bool {
+        let resource = self.held.get(name).or_else(|| offer.and_then(|offer| offer.get(name)));
+        resource.map_or_else(|| self.subscription.covers_name(name), |resource| self.subscription.covers(resource))
+    }
+
+    fn forget_uncovered(&mut self) {
+        // The client lets go of what is on its way, too: it must be sent again when it is asked for again.
+        if let Some(sent) = &mut self.in_flight {
+            let is_news = |at: usize| sent.news.is_empty() || sent.news[at];
+            let covered = sent.carried.iter().enumerate().filter(|(_, resource)| self.subscription.covers(resource));
+            let (carried, news): (Vec<Resource>, Vec<bool>) =
+                covered.map(|(at, resource)| (resource.clone(), is_news(at))).unzip();
+            (sent.carried, sent.news) = (carried.into(), news);
+        }
+        let gone = self.held.values().filter(|resource| !self.subscription.covers(resource)).map(Resource::name);
+        let foreign = self.foreign.iter().filter(|name| !self.subscription.covers_name(name));
+        for name in gone.chain(foreign).cloned().collect::<Vec<_>>() {
+            self.forget(&name);
+        }
+    }
+
     fn forget(&mut self, name: &str) {
-        self.held.remove(name);
-        self.uncertain.remove(name);
+        self.lose(name);
         self.resend.remove(name);
         self.known_absent.remove(name);
     }
 
-    /// A client that comes back says what it has (behaviour 21). What it has in the version that it should have need not
-    /// be sent, although it names it.
-    pub fn claim(&mut self, name: &str, version: Option<ResourceVersion>, wanted: Option<ResourceVersion>) {
-        if version.is_some() && version == wanted {
-            self.resend.remove(name);
+    /// The client does not have it any more.
+    fn lose(&mut self, name: &str) {
+        if let Some(gone) = self.held.remove(name) {
+            self.held_version = self.held_version.without(name, gone.mark());
         }
-        self.held.insert(name.into(), version);
+        self.foreign.remove(name);
+        self.uncertain.remove(name);
     }
 
-    /// Adds to what is sent although it is held, if the client has it.
+    /// The client has it.
+    fn gain(&mut self, resource: Resource) {
+        self.lose(&resource.name().clone());
+        self.held_version = self.held_version.with(resource.name(), resource.mark());
+        self.held.insert(Arc::clone(resource.name()), resource);
+    }
+
+    /// A client that comes back says what it has (behaviour 21). What it has in the version that it should have need not
+    /// be sent, although it names it.
+    pub fn claim(&mut self, name: &str, version: ResourceVersion, transition: &Transition) {
+        let same = |resource: &&Resource| resource.version() == version;
+        match transition.versions(self.resource_type, name).find(same).cloned() {
+            Some(resource) => {
+                if transition.target().get(self.resource_type, name).is_some_and(|wanted| same(&wanted)) {
+                    self.resend.remove(name);
+                }
+                self.gain(resource);
+            }
+            None => {
+                self.lose(name);
+                self.foreign.insert(name.into());
+            }
+        }
+    }
+
+    /// Adds to what is sent although it is held, if the client has it, or may yet say that it has it.
     pub fn send_again(&mut self, name: &Arc<str>) {
-        let carried = self.in_flight.as_ref().is_some_and(|sent| sent.carried.iter().any(|(n, _)| n == name));
-        if self.held.contains_key(name) || carried {
+        if !self.subscription.is_active() {
+            self.expected.insert(Arc::clone(name));
+            return;
+        }
+        let carried = self.in_flight.as_ref().is_some_and(|sent| sent.carried.iter().any(|r| r.name() == name));
+        if self.has_something(name) || carried {
             self.resend.insert(Arc::clone(name));
+        }
+    }
+
+    /// The client has said what it has: what its parents need all the same is sent.
+    pub fn send_expected(&mut self) {
+        for name in std::mem::take(&mut self.expected) {
+            self.send_again(&name);
         }
     }
 
     /// How many names are remembered that the client chose.
     pub fn remembered(&self) -> usize {
-        self.subscription.names().len() + self.resend.len()
+        self.subscription.names().len() + self.resend.len() + self.foreign.len()
     }
 
     /// Whether a response is on its way.
@@ -165,48 +268,51 @@ impl Channel {
         self.in_flight.is_some()
     }
 
+    /// What the client has acknowledged and not lost since.
+    pub fn held(&self) -> &ResourceSet {
+        &self.held
+    }
+
+    fn has_something(&self, name: &str) -> bool {
+        self.held.contains_key(name) || self.foreign.contains(name)
+    }
+
     /// Whether the client has a resource, in whatever version, and it is not being taken away.
     pub fn holds(&self, name: &str) -> bool {
         let leaving = self.in_flight.as_ref().is_some_and(|sent| sent.removed.iter().any(|gone| **gone == *name));
-        !leaving && self.held.get(name).is_some_and(|version| version.is_some() || !self.uncertain.contains(name))
+        let foreign = self.foreign.contains(name) && !self.uncertain.contains(name);
+        !leaving && (self.held.contains_key(name) || foreign)
     }
 
-    /// The version the client has for sure.
-    fn holds_version(&self, name: &str) -> Option<ResourceVersion> {
-        if self.uncertain.contains(name) { None } else { self.held.get(name).copied().flatten() }
+    /// What the client has for sure.
+    fn holds_surely(&self, name: &str) -> Option<&Resource> {
+        self.held.get(name).filter(|_| !self.uncertain.contains(name))
     }
 
     /// Whether the client has what is offered under a name, if it asked for it.
     pub fn is_current(&self, name: &str, transition: &Transition) -> bool {
-        let offered = transition.get(self.resource_type, name).map(Resource::version);
-        !self.subscription.covers(name)
-            || offered.is_none()
-            || (self.holds(name) && self.holds_version(name) == offered)
+        let Some(offered) = transition.offer(self.resource_type).get(name) else { return true };
+        !self.subscription.covers(offered) || (self.holds(name) && self.holds_surely(name) == Some(offered))
     }
 
     /// Whether the client goes on with what it has under a name because it rejected what is offered: there is nothing to
     /// wait for.
     pub fn is_refused(&self, name: &str, transition: &Transition) -> bool {
-        self.holds(name) && transition.get(self.resource_type, name).is_some_and(|offered| self.rejects(offered))
+        let offered = transition.offer(self.resource_type).get(name);
+        self.holds(name) && offered.is_some_and(|offered| self.rejects(offered))
     }
 
     /// Whether a version of a resource was rejected.
     pub fn rejects(&self, resource: &Resource) -> bool {
         // Most streams reject nothing, ever.
-        !self.rejected.is_empty() && self.rejected.contains(&(Arc::clone(resource.name()), resource.version()))
-    }
-
-    /// Whether anything that the client asked for and should have is what it rejected.
-    fn is_barred(&self, transition: &Transition) -> bool {
-        let offered = |name: &Arc<str>| transition.get(self.resource_type, name).map(Resource::version);
-        self.rejected.iter().any(|(name, version)| self.subscription.covers(name) && offered(name) == Some(*version))
+        !self.rejected.is_empty() && self.rejected.contains_key(&(Arc::clone(resource.name()), resource.version()))
     }
 
     /// Whether something of the target was rejected, and the client has that of an older snapshot in its place.
     pub fn relies_on(&self, old: &Snapshot, target: &Snapshot) -> bool {
         let of = |snapshot: &Snapshot, name: &str| snapshot.get(self.resource_type, name).map(Resource::version);
-        self.rejected.iter().any(|(name, version)| {
-            let last_good = self.held.get(name).copied().flatten();
+        self.rejected.keys().any(|(name, version)| {
+            let last_good = self.held.get(name).map(Resource::version);
             of(target, name) == Some(*version) && last_good.is_some() && of(old, name) == last_good
         })
     }
@@ -216,74 +322,10 @@ impl Channel {
         self.rejected.clear();
     }
 
-    /// What is to be sent. Nothing while a response is on its way.
-    pub fn due(&self, transition: &Transition) -> Due {
-        if self.in_flight.is_some() || !self.subscription.is_active() {
-            return Due::default();
-        }
-        let offered = transition.offered(self.resource_type);
-        let wanted = |name: &str, resource: &Resource| {
-            self.subscription.covers(name)
-                && !self.rejects(resource)
-                && (self.holds_version(name) != Some(resource.version()) || self.resend.contains(name))
-        };
-        let changed = offered.iter().filter(|(name, r)| wanted(name, r)).map(|(_, r)| (*r).clone()).collect();
-        if !transition.may_remove(self.resource_type) {
-            return Due { changed, removed: self.never_there(transition).collect() };
-        }
-        let gone = |name: &&Arc<str>| !offered.contains_key(*name);
-        let mut removed: Vec<Arc<str>> = self.held.keys().filter(gone).cloned().collect();
-        let named = self.subscription.names().iter().chain(&self.resend);
-        removed.extend(named.filter(gone).filter(|name| !self.known_absent.contains(*name)).cloned());
-        removed.sort();
-        removed.dedup();
-        Due { changed, removed }
-    }
-
-    /// In mid-way: names of endpoints that are asked for and exist in no snapshot: to say so ends their warming at once.
-    fn never_there(&self, transition: &Transition) -> impl Iterator<Item = Arc<str>> {
-        let applies = self.resource_type == ResourceType::Endpoint;
-        let absent = move |name: &&Arc<str>| {
-            applies
-                && transition.get(ResourceType::Endpoint, name).is_none()
-                && !self.held.contains_key(*name)
-                && !self.known_absent.contains(*name)
-        };
-        self.subscription.names().iter().filter(absent).cloned()
-    }
-
-    /// All that the client should have of what it asked for: of what it rejected, the version that it has.
-    pub fn whole<'a>(&self, transition: &'a Transition) -> Vec<&'a Resource> {
-        let offered = transition.offered(self.resource_type).into_iter();
-        offered
-            .filter(|(name, _)| self.subscription.covers(name))
-            .filter_map(|(name, resource)| {
-                if !self.rejects(resource) {
-                    return Some(resource);
-                }
-                let last_good = self.held.get(name).copied().flatten();
-                let mut versions = transition.versions(self.resource_type, name);
-                let known = versions.find(|older| Some(older.version()) == last_good);
-                // Of a client that came back it may not be known: an older version that it did not reject is better
-                // than to take the resource away from it.
-                known.or_else(|| transition.versions(self.resource_type, name).find(|older| !self.rejects(older)))
-            })
-            .collect()
-    }
-
-    /// What the client has, or asked for by name, that is not among these.
-    pub fn held_beside(&self, whole: &[&Resource]) -> Vec<Arc<str>> {
-        let there: BTreeSet<&Arc<str>> = whole.iter().map(|resource| resource.name()).collect();
-        let names = self.held.keys().chain(self.subscription.names());
-        let beside: BTreeSet<&Arc<str>> = names.filter(|name| !there.contains(name)).collect();
-        beside.into_iter().cloned().collect()
-    }
-
     /// State of the world has no word for what is not there, outside of a full state: the client is taken to know.
     pub fn assume_removed(&mut self, names: Vec<Arc<str>>) {
         for name in names {
-            self.held.remove(&name);
-            self.uncertain.remove(&name);
+            self.lose(&name);
             self.resend.remove(&name);
             if self.subscription.names().contains(&name) {
                 self.known_absent.insert(name);
@@ -292,115 +334,87 @@ impl Channel {
     }
 
     /// Takes note of a response and returns its nonce.
-    pub fn send(&mut self, carried: &[&Resource], removed: Vec<Arc<str>>, transition: &Transition) -> String {
+    pub fn send(&mut self, carried: Vec<Resource>, removed: Vec<Arc<str>>, transition: &Transition) -> u64 {
         let nonce = self.next_nonce;
         self.next_nonce += 1;
-        let pair = |r: &&Resource| (Arc::clone(r.name()), r.version());
-        let news = carried.iter().filter(|r| self.holds_version(r.name()) != Some(r.version())).map(pair).collect();
-        let carried: Vec<_> = carried.iter().map(pair).collect();
-        for (name, _) in &carried {
+        let mut news: Vec<bool> = carried.iter().map(|r| self.holds_surely(r.name()) != Some(r)).collect();
+        for name in carried.iter().map(Resource::name).chain(&removed) {
             self.resend.remove(name);
         }
-        for name in &removed {
-            self.resend.remove(name);
+        if news.iter().all(|is_news| *is_news) {
+            news = Vec::new();
         }
-        let in_flight = InFlight { target: transition.target().version_of(self.resource_type), carried, news, removed };
+        let changes = !carried.is_empty() && (news.is_empty() || news.contains(&true));
+        let target = transition.target().version_of(self.resource_type);
         self.owed = false;
-        self.sent = Some(in_flight.target);
-        if !in_flight.news.is_empty() || !in_flight.removed.is_empty() {
+        self.sent = Some(target);
+        if changes || !removed.is_empty() {
             self.in_force = None;
         }
-        self.in_flight = Some(in_flight);
-        nonce.to_string()
+        self.in_flight = Some(InFlight { target, carried: carried.into(), news, removed });
+        nonce
     }
 
-    /// The client said yes. Returns whether it has something that it did not have before.
-    pub fn acknowledge(&mut self) -> bool {
-        let Some(sent) = self.in_flight.take() else { return false };
-        let gained = sent.news.iter().any(|(name, _)| !self.held.contains_key(name));
-        for (name, version) in sent.carried {
+    /// The client said yes.
+    pub fn acknowledge(&mut self) -> Option<Outcome> {
+        let sent = self.in_flight.take()?;
+        let news: Vec<Resource> = sent.news().cloned().collect();
+        let gained = news.iter().any(|resource| !self.has_something(resource.name()));
+        for resource in sent.carried.iter() {
+            self.known_absent.remove(resource.name());
             // It may have unsubscribed while the response was on its way.
-            if self.subscription.covers(&name) {
-                self.uncertain.remove(&name);
-                self.known_absent.remove(&name);
-                self.held.insert(name, Some(version));
+            if self.subscription.covers(resource) {
+                for alias in resource.aliases() {
+                    self.known_absent.remove(alias);
+                }
+                if self.holds_surely(resource.name()) != Some(resource) {
+                    self.gain(resource.clone());
+                }
             }
         }
         self.assume_removed(sent.removed);
-        gained
+        Some(Outcome { news, gained })
     }
 
     /// The client said no. What it names, or else all that was new to it, is not sent again; what else was in the
-    /// response may or may not have been applied.
-    pub fn reject(&mut self, text: &str, at: SystemTime) -> Option<&Rejection> {
+    /// response may or may not have been applied. Returns what was rejected.
+    pub fn reject(&mut self, text: &str, at: SystemTime) -> Option<(Rejection, Outcome)> {
         let sent = self.in_flight.take()?;
-        let suspects = if sent.news.is_empty() { sent.carried } else { sent.news };
-        let named: Vec<_> = suspects.iter().filter(|(name, _)| mentions(text, name)).cloned().collect();
-        let culprits = if named.is_empty() { &suspects } else { &named };
+        let mut suspects: Vec<Resource> = sent.news().cloned().collect();
+        if suspects.is_empty() {
+            suspects = sent.carried.to_vec();
+        }
+        let named: Vec<Resource> = suspects.iter().filter(|r| mentions(text, r.name())).cloned().collect();
+        let culprits = if named.is_empty() { suspects.clone() } else { named.clone() };
         if self.rejected.len() >= REJECTED_KEPT {
             // A client that rejects without end: it may be asked again now and then.
             self.rejected.clear();
         }
-        self.rejected.extend(culprits.iter().cloned());
-        for (name, _) in suspects.iter().filter(|suspect| named.is_empty() || !named.contains(suspect)) {
-            // New to the client, and perhaps applied: it must be removed again if it is not to be there.
-            self.held.entry(Arc::clone(name)).or_insert(None);
+        for suspect in &suspects {
+            let name = suspect.name();
+            let perhaps_applied = named.is_empty() || !named.contains(suspect);
+            if (perhaps_applied || self.untold) && !self.has_something(name) {
+                // New to the client, and perhaps applied, or else there in an older version that nobody here knows of: it
+                // must be removed if it is not to be there.
+                self.foreign.insert(Arc::clone(name));
+            }
+            if self.has_something(name) {
+                self.uncertain.insert(Arc::clone(name));
+            }
         }
-        self.uncertain.extend(suspects.iter().map(|(name, _)| Arc::clone(name)).filter(|n| self.held.contains_key(n)));
-        self.uncertain.extend(sent.removed.into_iter().filter(|name| self.held.contains_key(name)));
+        self.uncertain.extend(
+            sent.removed.into_iter().filter(|name| self.held.contains_key(name) || self.foreign.contains(name)),
+        );
         self.in_force = None;
         let kept = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= TEXT_KEPT).last().unwrap_or(0);
         let text = if text.len() <= TEXT_KEPT { text.to_owned() } else { format!("{}…", &text[..kept]) };
-        let resources = culprits.iter().map(|(name, _)| name.to_string()).collect();
-        self.rejection = Some(Rejection { version: sent.target, resources, text, at });
+        let resources = culprits.iter().map(|resource| resource.name().to_string()).collect();
+        let rejection = Rejection { version: sent.target, resources, text, at };
+        let words = Arc::new(rejection.clone());
+        self.rejected.extend(culprits.iter().map(|r| ((Arc::clone(r.name()), r.version()), Arc::clone(&words))));
+        self.rejection = Some(rejection.clone());
         self.rejected_anew = true;
-        self.rejection.as_ref()
-    }
-
-    /// Whether the client has acknowledged all that it asked for of what is offered.
-    pub fn is_synced(&self, transition: &Transition) -> bool {
-        if !self.subscription.is_active() {
-            return true;
-        }
-        let due = self.due(transition);
-        self.in_flight.is_none() && due.changed.is_empty() && due.removed.is_empty() && !self.is_barred(transition)
-    }
-
-    /// Brings the status up to date. Returns whether it is another one.
-    pub fn refresh(&mut self, transition: Option<&Transition>, now: Instant, wall: SystemTime) -> bool {
-        let before = (self.state.0, self.in_force, self.rejection.is_some());
-        let synced = transition.is_some_and(|t| self.is_synced(t) && t.offers_target(self.resource_type));
-        if let Some(target) = transition.map(Transition::target).filter(|_| synced) {
-            self.rejection = None;
-            let version = target.version_of(self.resource_type);
-            if self.in_force.is_none_or(|(held, _)| held != version) {
-                self.in_force = Some((version, now));
-            }
-        }
-        let barred = transition.is_some_and(|t| self.is_barred(t));
-        let state = match (synced, barred) {
-            (true, _) => SyncState::Synced,
-            (false, true) => SyncState::Nacked,
-            (false, false) if self.sent.is_none() && self.held.is_empty() => SyncState::NotSent,
-            (false, false) => SyncState::Stale,
-        };
-        if self.state.0 != state || self.state.1.is_none() {
-            self.state = (state, Some(wall));
-        }
-        std::mem::take(&mut self.rejected_anew) || before != (self.state.0, self.in_force, self.rejection.is_some())
-    }
-
-    /// How it stands.
-    pub fn status(&self) -> TypeStatus {
-        TypeStatus {
-            state: self.state.0,
-            sent: self.sent,
-            in_force: self.in_force,
-            changed_at: self.state.1,
-            rejection: self.rejection.clone(),
-            subscribed: self.subscription.names().len(),
-            wildcard: self.subscription.is_wildcard(),
-        }
+        Some((rejection, Outcome { news: culprits, gained: false }))
     }
 }
 

@@ -3,11 +3,10 @@
 //! PURE. Behaviours 19 to 30: subscriptions change with every message; each name asked for is answered, in `resources` or
 //! in `removed_resources`.
 
-use std::sync::Arc;
-
 use super::channel::Answer;
+use super::outgoing::{self, Form, Outgoing};
 use super::stream::{Moment, Stream};
-use super::wire::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DeltaResource};
+use super::wire::DeltaDiscoveryRequest;
 use super::{Resource, ResourceType, ResourceVersion};
 
 /// Takes a request of a known type.
@@ -18,8 +17,11 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &De
         Answer::Stale | Answer::Spontaneous | Answer::Current => {}
     }
     let (subscribe, unsubscribe) = (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
-    let change = stream.channel(resource_type).subscription.update(subscribe, unsubscribe, first);
-    stream.channel(resource_type).subscribe(change);
+    let (channel, transition) = stream.both(resource_type);
+    let offer = transition.as_deref().map(|transition| transition.offer(resource_type));
+    let known = |name: &str| offer.and_then(|offer| offer.find(name));
+    let change = channel.subscription.update(subscribe, unsubscribe, first, known);
+    channel.subscribe(change, transition.as_deref());
     if first {
         welcome_back(stream, resource_type, request);
     }
@@ -27,55 +29,51 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &De
 
 /// The first message of a type tells what the client has from an earlier stream.
 fn welcome_back(stream: &mut Stream, resource_type: ResourceType, request: &DeltaDiscoveryRequest) {
-    let Some((channel, transition)) = stream.offer(resource_type) else { return };
+    let (channel, Some(transition)) = stream.both(resource_type) else { return };
+    let versions = &request.initial_resource_versions;
+    for (name, version) in versions {
+        channel.claim(name, ResourceVersion::read(version), transition);
+    }
     if resource_type == ResourceType::Cluster {
-        let versions = &request.initial_resource_versions;
-        let held =
-            |r: &Resource| versions.get(&**r.name()).and_then(|v| ResourceVersion::parse(v)) == Some(r.version());
+        let held = |r: &Resource| versions.get(&**r.name()).map(|v| ResourceVersion::read(v)) == Some(r.version());
         match versions.is_empty() {
             true => transition.forget(),
             false => transition.retain_held(resource_type, held),
         }
     }
-    for (name, version) in &request.initial_resource_versions {
-        let wanted = transition.target().get(resource_type, name).map(Resource::version);
-        channel.claim(name, ResourceVersion::parse(version), wanted);
-    }
-    if !request.initial_resource_versions.is_empty() {
+    channel.send_expected();
+    if !versions.is_empty() {
         channel.owed = false;
     }
+    let target = transition.target().of_type(resource_type);
+    let accepted = channel.held().values().filter(|held| target.get(held.name()) == Some(held)).cloned().collect();
+    stream.has_accepted(accepted);
 }
 
 /// The next response, if one is due: by type, make before break.
-pub fn next_response(stream: &mut Stream) -> Option<DeltaDiscoveryResponse> {
-    for resource_type in ResourceType::ALL {
+pub fn next_response(stream: &mut Stream, at: Moment) -> Option<Outgoing> {
+    let form = Form { sotw: false, ttl: stream.abilities().ttl };
+    for resource_type in stream.active() {
         let Some((channel, transition, due)) = stream.due(resource_type) else { continue };
-        if due.changed.is_empty() && due.removed.is_empty() && !channel.owed {
-            continue;
+        let target = transition.target();
+        let version = target.label_of(resource_type).map(str::to_owned);
+        let version = version.unwrap_or_else(|| target.version_of(resource_type).to_string());
+        if due.is_empty() && !channel.owed {
+            let beat = channel.take_heartbeat(transition, at.now);
+            if beat.is_empty() || !form.ttl {
+                continue;
+            }
+            let resources = outgoing::heartbeat(&beat, form);
+            let nonce = channel.send(beat, Vec::new(), transition);
+            return Some(Outgoing::delta(resource_type, &version, nonce, resources, &[]));
         }
-        let carried: Vec<&Resource> = due.changed.iter().collect();
-        let removed_resources = due.removed.iter().map(ToString::to_string).collect();
-        let nonce = channel.send(&carried, due.removed, transition);
-        let system_version_info = transition.target().version_of(resource_type).to_string();
+        let resources = outgoing::resources(&due.changed, form, target);
+        let removed = due.removed.clone();
+        let nonce = channel.send(due.changed.clone(), due.removed, transition);
         stream.send_children_again(&due.changed);
-        return Some(DeltaDiscoveryResponse {
-            system_version_info,
-            resources: due.changed.iter().map(delta_resource).collect(),
-            type_url: resource_type.type_url().to_owned(),
-            nonce,
-            removed_resources,
-        });
+        return Some(Outgoing::delta(resource_type, &version, nonce, resources, &removed));
     }
     None
-}
-
-fn delta_resource(resource: &Resource) -> DeltaResource {
-    let type_url = resource.resource_type().type_url().to_owned();
-    DeltaResource {
-        version: resource.version().to_string(),
-        resource: Some(Any { type_url, value: resource.body().clone() }),
-        name: Arc::clone(resource.name()).to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 
 use super::stream::Moment;
-use super::{Resource, Snapshot};
+use super::{Outgoing, Resource, Snapshot};
 
 /// A cluster that takes its endpoints from EDS; `edition` makes its content differ.
 pub(super) fn cluster(name: &str, edition: u64) -> Resource {
@@ -79,6 +79,12 @@ pub(super) fn loose(resources: impl IntoIterator<Item = Resource>) -> Arc<Snapsh
         builder.add(resource);
     }
     Arc::new(builder.build_unchecked())
+}
+
+/// A response as a client reads it.
+pub(super) fn read<M: prost::Message + Default>(outgoing: &Outgoing) -> M {
+    let bytes = [&outgoing.head[..], &outgoing.resources].concat();
+    M::decode(&bytes[..]).expect("a response")
 }
 
 /// A clock that stands still until it is told to go on.

@@ -24,7 +24,7 @@ pub struct Node {
 }
 
 /// Where a proxy runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 pub struct Locality {
     /// Region.
     pub region: String,

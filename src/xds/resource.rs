@@ -1,138 +1,47 @@
 //! A configuration resource: its type, its name, its bytes, the hash of them, and what it refers to.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::config::cluster::v3::{Cluster, cluster};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration, route, route_action};
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, http_connection_manager::RouteSpecifier,
-};
+use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, ScopedRouteConfiguration};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use envoy_types::pb::envoy::service::runtime::v3::Runtime;
 use prost::Message;
-use serde::Serialize;
 
-/// The types that a client may subscribe to, in the order in which they are sent (make before break).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResourceType {
-    /// `envoy.config.cluster.v3.Cluster` (CDS).
-    Cluster,
-    /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
-    Endpoint,
-    /// `envoy.config.listener.v3.Listener` (LDS).
-    Listener,
-    /// `envoy.config.route.v3.RouteConfiguration` (RDS).
-    Route,
-}
+use super::outgoing::entry;
+use super::{ResourceType, ResourceVersion, name, references};
 
-impl ResourceType {
-    /// All of them, in sending order.
-    pub const ALL: [ResourceType; 4] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route];
+/// What something needs to be there before it is of use.
+pub type Reference = (ResourceType, Arc<str>);
 
-    /// The type URL, as in `Any` and in discovery requests.
-    pub fn type_url(self) -> &'static str {
-        match self {
-            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
-            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-        }
-    }
+/// One resource: encoded once, shared by every snapshot that holds it and every stream that sends it. Cheap to clone.
+///
+/// Two resources are equal when type, name, version and time to live are.
+#[derive(Clone)]
+pub struct Resource(Arc<Inner>);
 
-    /// The type of a type URL, if it is one that this server knows.
-    pub fn from_type_url(url: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.type_url() == url)
-    }
-
-    /// The service's short name: CDS, EDS, LDS, RDS.
-    pub fn short(self) -> &'static str {
-        match self {
-            Self::Cluster => "CDS",
-            Self::Endpoint => "EDS",
-            Self::Listener => "LDS",
-            Self::Route => "RDS",
-        }
-    }
-
-    /// Whether it belongs to the side that is made before anything names it, and broken after.
-    pub fn is_cluster_side(self) -> bool {
-        matches!(self, Self::Cluster | Self::Endpoint)
-    }
-
-    /// Whether a state-of-the-world response lists the full state, so that what is missing from it is deleted.
-    pub fn is_full_state(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
-    }
-}
-
-impl fmt::Display for ResourceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.short())
-    }
-}
-
-/// The version of a resource, or of a set of them: a 128-bit hash of content (XXH3), written as 32 hex digits. The
-/// same content has the same version on every stream, after every restart and on every replica.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ResourceVersion(u128);
-
-impl ResourceVersion {
-    /// Of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(xxhash_rust::xxh3::xxh3_128(bytes))
-    }
-
-    /// Of a set of named versions. The order in which they are given counts; give them sorted by name.
-    pub fn of_set<'a>(members: impl IntoIterator<Item = (&'a str, ResourceVersion)>) -> Self {
-        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-        for (name, version) in members {
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-            hasher.update(&version.0.to_le_bytes());
-        }
-        Self(hasher.digest128())
-    }
-
-    /// From its 32 hex digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self)
-    }
-
-    /// The first 12 of its 32 digits, for people.
-    pub fn short(self) -> String {
-        self.to_string()[..12].to_owned()
-    }
-}
-
-impl fmt::Display for ResourceVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for ResourceVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for ResourceVersion {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// One resource: encoded once, shared by every stream that sends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resource {
+struct Inner {
     resource_type: ResourceType,
     name: Arc<str>,
+    aliases: Box<[Arc<str>]>,
     version: ResourceVersion,
-    body: Bytes,
-    refers_to: Arc<[(ResourceType, Arc<str>)]>,
+    /// As the caller gave it, where it is no hash.
+    label: Option<Box<str>>,
+    key: u128,
+    ttl: Option<Duration>,
+    /// A `resources` field of a `DeltaDiscoveryResponse`, in which the one of a `DiscoveryResponse` is the end, and the
+    /// body the end of that.
+    entry: Bytes,
+    any_at: usize,
+    body_at: usize,
+    refers_to: Box<[Reference]>,
 }
 
 /// Why a message is no resource.
@@ -141,11 +50,18 @@ pub enum ResourceError {
     /// It has no name.
     #[error("a {0} resource has an empty name")]
     Unnamed(ResourceType),
+    /// Its name is one that asks for many.
+    #[error("a {0} resource is named {1}, which stands for many")]
+    Wildcard(ResourceType, String),
     /// Something inside it could not be decoded.
-    #[error("listener {listener}: its HTTP connection manager cannot be decoded: {message}")]
-    ConnectionManager {
-        /// The listener's name.
-        listener: String,
+    #[error("{resource_type} {name}: its {what} cannot be decoded: {message}")]
+    Inside {
+        /// The type.
+        resource_type: ResourceType,
+        /// The name.
+        name: String,
+        /// The message inside.
+        what: &'static str,
         /// What prost said.
         message: String,
     },
@@ -162,19 +78,12 @@ pub enum ResourceError {
 }
 
 impl Resource {
-    /// A cluster. With `type: EDS` it refers to its load assignment.
+    /// A cluster. With `type: EDS` over ADS it refers to its load assignment; with TLS secrets over ADS, to those.
     ///
     /// # Errors
-    /// When it has no name.
+    /// When it has no name, or its TLS context cannot be decoded.
     pub fn cluster(cluster: &Cluster) -> Result<Self, ResourceError> {
-        let mut refers_to = Vec::new();
-        if matches!(cluster.cluster_discovery_type, Some(cluster::ClusterDiscoveryType::Type(t)) if t == cluster::DiscoveryType::Eds as i32)
-        {
-            let eds_name =
-                cluster.eds_cluster_config.as_ref().map(|c| c.service_name.as_str()).filter(|n| !n.is_empty());
-            refers_to.push((ResourceType::Endpoint, eds_name.unwrap_or(&cluster.name).into()));
-        }
-        Self::new(ResourceType::Cluster, &cluster.name, cluster.encode_to_vec(), refers_to)
+        Self::new(ResourceType::Cluster, &cluster.name, cluster.encode_to_vec(), references::of_cluster(cluster)?)
     }
 
     /// The endpoints of a cluster.
@@ -185,29 +94,13 @@ impl Resource {
         Self::new(ResourceType::Endpoint, &assignment.cluster_name, assignment.encode_to_vec(), Vec::new())
     }
 
-    /// A listener. Its HTTP connection managers refer to the route configurations they ask for, and to the clusters
-    /// of those they carry inline.
+    /// A listener. It refers to the route configurations that its HTTP connection managers ask for over ADS, to the
+    /// clusters of those they carry inline and of its TCP proxies, and to the filters and secrets that come over ADS.
     ///
     /// # Errors
-    /// When it has no name, or a connection manager in it cannot be decoded.
+    /// When it has no name, or a part of it that may refer to something cannot be decoded.
     pub fn listener(listener: &Listener) -> Result<Self, ResourceError> {
-        let mut refers_to = Vec::new();
-        let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
-        for filter in chains.flat_map(|chain| &chain.filters) {
-            let Some(any) = typed_config(filter) else { continue };
-            let manager = HttpConnectionManager::decode(any).map_err(|e| ResourceError::ConnectionManager {
-                listener: listener.name.clone(),
-                message: e.to_string(),
-            })?;
-            match &manager.route_specifier {
-                Some(RouteSpecifier::Rds(rds)) => {
-                    refers_to.push((ResourceType::Route, rds.route_config_name.as_str().into()));
-                }
-                Some(RouteSpecifier::RouteConfig(config)) => refers_to.extend(clusters_of(config)),
-                Some(RouteSpecifier::ScopedRoutes(_)) | None => {}
-            }
-        }
-        Self::new(ResourceType::Listener, &listener.name, listener.encode_to_vec(), refers_to)
+        Self::new(ResourceType::Listener, &listener.name, listener.encode_to_vec(), references::of_listener(listener)?)
     }
 
     /// A route configuration. It refers to every cluster it may send a request to.
@@ -215,112 +108,217 @@ impl Resource {
     /// # Errors
     /// When it has no name.
     pub fn route(config: &RouteConfiguration) -> Result<Self, ResourceError> {
-        Self::new(ResourceType::Route, &config.name, config.encode_to_vec(), clusters_of(config))
+        Self::new(ResourceType::Route, &config.name, config.encode_to_vec(), references::of_routes(config))
     }
 
-    /// From stored bytes, with all that the typed constructors check.
+    /// Any resource, from its encoded message and what is known of its references.
+    ///
+    /// # Errors
+    /// When the name is empty, or one that stands for many.
+    pub fn new(
+        resource_type: ResourceType,
+        name: &str,
+        body: Vec<u8>,
+        refers_to: Vec<Reference>,
+    ) -> Result<Self, ResourceError> {
+        let name = name::canonical(name);
+        if name.is_empty() {
+            return Err(ResourceError::Unnamed(resource_type));
+        }
+        if name == "*" || name::Glob::parse(&name).is_some() {
+            return Err(ResourceError::Wildcard(resource_type, name.into_owned()));
+        }
+        let version = ResourceVersion::of(&body);
+        Ok(Self::assemble(resource_type, name.into(), Box::default(), (version, None), None, &body, refers_to))
+    }
+
+    /// From encoded bytes, which stay as they are, with all that the typed constructors check.
     ///
     /// # Errors
     /// When the bytes are no message of that type, or the message has no name.
     pub fn decode(resource_type: ResourceType, name: &str, body: &[u8]) -> Result<Self, ResourceError> {
-        let broken = |e: prost::DecodeError| ResourceError::Decode {
-            resource_type,
-            name: name.to_owned(),
-            message: e.to_string(),
-        };
-        match resource_type {
-            ResourceType::Cluster => Self::cluster(&Cluster::decode(body).map_err(broken)?),
-            ResourceType::Endpoint => Self::endpoint(&ClusterLoadAssignment::decode(body).map_err(broken)?),
-            ResourceType::Listener => Self::listener(&Listener::decode(body).map_err(broken)?),
-            ResourceType::Route => Self::route(&RouteConfiguration::decode(body).map_err(broken)?),
+        fn read<M: Message + Default>(of: ResourceType, name: &str, body: &[u8]) -> Result<M, ResourceError> {
+            M::decode(body).map_err(|error| ResourceError::Decode {
+                resource_type: of,
+                name: name.to_owned(),
+                message: error.to_string(),
+            })
         }
+        let of = resource_type;
+        let (name, refers_to) = match resource_type {
+            ResourceType::Cluster => {
+                let cluster = read::<Cluster>(of, name, body)?;
+                let refers_to = references::of_cluster(&cluster)?;
+                (cluster.name, refers_to)
+            }
+            ResourceType::Listener => {
+                let listener = read::<Listener>(of, name, body)?;
+                let refers_to = references::of_listener(&listener)?;
+                (listener.name, refers_to)
+            }
+            ResourceType::Route => {
+                let config = read::<RouteConfiguration>(of, name, body)?;
+                let refers_to = references::of_routes(&config);
+                (config.name, refers_to)
+            }
+            ResourceType::ScopedRoute => {
+                let scope = read::<ScopedRouteConfiguration>(of, name, body)?;
+                let refers_to = references::of_scope(&scope);
+                (scope.name, refers_to)
+            }
+            ResourceType::Endpoint => (read::<ClusterLoadAssignment>(of, name, body)?.cluster_name, Vec::new()),
+            ResourceType::Secret => (read::<Secret>(of, name, body)?.name, Vec::new()),
+            ResourceType::Runtime => (read::<Runtime>(of, name, body)?.name, Vec::new()),
+            ResourceType::ExtensionConfig => (read::<TypedExtensionConfig>(of, name, body)?.name, Vec::new()),
+            ResourceType::VirtualHost | ResourceType::Other(_) => (name.to_owned(), Vec::new()),
+        };
+        // Encoded anew, a map may come out in another order, and the resource with another version.
+        Self::new(of, &name, body.to_vec(), refers_to)
     }
 
-    fn new(
+    /// With a version of the caller's own instead of the hash. The same version must always mean the same content.
+    #[must_use]
+    pub fn with_version(self, version: &str) -> Self {
+        let label = ResourceVersion::parse(version).is_none().then(|| version.into());
+        let (of, inner) = (ResourceVersion::read(version), &self.0);
+        let refers_to = inner.refers_to.to_vec();
+        let (name, aliases) = (Arc::clone(&inner.name), inner.aliases.clone());
+        Self::assemble(inner.resource_type, name, aliases, (of, label), inner.ttl, self.body(), refers_to)
+    }
+
+    /// With further names that clients may ask for it by.
+    #[must_use]
+    pub fn with_aliases<'a>(self, aliases: impl IntoIterator<Item = &'a str>) -> Self {
+        let aliases = aliases.into_iter().map(|alias| name::canonical(alias).into()).collect();
+        let inner = &self.0;
+        let (name, version, refers_to) = (Arc::clone(&inner.name), inner.version, inner.refers_to.to_vec());
+        let version = (version, inner.label.clone());
+        Self::assemble(inner.resource_type, name, aliases, version, inner.ttl, self.body(), refers_to)
+    }
+
+    /// With a time after which a client that has lost its server is to forget it.
+    #[must_use]
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        let inner = &self.0;
+        let (name, aliases, refers_to) = (Arc::clone(&inner.name), inner.aliases.clone(), inner.refers_to.to_vec());
+        let version = (inner.version, inner.label.clone());
+        Self::assemble(inner.resource_type, name, aliases, version, Some(ttl), self.body(), refers_to)
+    }
+
+    fn assemble(
         resource_type: ResourceType,
-        name: &str,
-        body: Vec<u8>,
-        mut refers_to: Vec<(ResourceType, Arc<str>)>,
-    ) -> Result<Self, ResourceError> {
-        if name.is_empty() {
-            return Err(ResourceError::Unnamed(resource_type));
+        name: Arc<str>,
+        aliases: Box<[Arc<str>]>,
+        (version, label): (ResourceVersion, Option<Box<str>>),
+        ttl: Option<Duration>,
+        body: &[u8],
+        mut refers_to: Vec<Reference>,
+    ) -> Self {
+        for (_, to) in &mut refers_to {
+            if let Cow::Owned(canonical) = name::canonical(to) {
+                *to = canonical.into();
+            }
         }
         refers_to.sort();
         refers_to.dedup();
-        Ok(Self {
+        let text = label.as_deref().map_or_else(|| version.to_string(), str::to_owned);
+        let (entry, any_at) = entry(resource_type.type_url(), &name, &text, &aliases, body);
+        let body_at = entry.len() - body.len();
+        let refers_to = refers_to.into();
+        let key = version.key(resource_type.type_url(), &name);
+        Self(Arc::new(Inner {
             resource_type,
-            name: name.into(),
-            version: ResourceVersion::of(&body),
-            body: body.into(),
-            refers_to: refers_to.into(),
-        })
+            name,
+            aliases,
+            version,
+            label,
+            key,
+            ttl,
+            entry,
+            any_at,
+            body_at,
+            refers_to,
+        }))
     }
 
     /// Its type.
     pub fn resource_type(&self) -> ResourceType {
-        self.resource_type
+        self.0.resource_type
     }
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.0.name
     }
 
-    /// The hash of its bytes.
+    /// Further names that it answers to.
+    pub fn aliases(&self) -> &[Arc<str>] {
+        &self.0.aliases
+    }
+
+    /// The hash of its bytes, or of the version that its maker gave it.
     pub fn version(&self) -> ResourceVersion {
-        self.version
+        self.0.version
+    }
+
+    /// The version as clients see it.
+    pub fn version_text(&self) -> String {
+        self.0.label.as_deref().map_or_else(|| self.0.version.to_string(), str::to_owned)
+    }
+
+    /// How long clients may keep it without hearing of it.
+    pub fn ttl(&self) -> Option<Duration> {
+        self.0.ttl
+    }
+
+    /// Its part in the version of a set: another one with the same content but another time to live is sent anew.
+    pub(super) fn mark(&self) -> ResourceVersion {
+        match self.0.ttl {
+            None => self.0.version,
+            Some(ttl) => ResourceVersion::NOTHING.with(&format!("{}", ttl.as_nanos()), self.0.version),
+        }
+    }
+
+    /// Tells it from every other resource, of whatever type.
+    pub(super) fn key(&self) -> u128 {
+        self.0.key
     }
 
     /// The encoded message: what goes into `Any.value`.
-    pub fn body(&self) -> &Bytes {
-        &self.body
+    pub fn body(&self) -> &[u8] {
+        &self.0.entry[self.0.body_at..]
+    }
+
+    /// Field 2 (`resources`) of a `DeltaDiscoveryResponse`, without time to live.
+    pub(super) fn delta_entry(&self) -> Bytes {
+        self.0.entry.clone()
+    }
+
+    /// Field 2 (`resources`) of a `DiscoveryResponse`.
+    pub(super) fn sotw_entry(&self) -> Bytes {
+        self.0.entry.slice(self.0.any_at..)
     }
 
     /// What it needs to be there before it is of use, sorted, each once.
-    pub fn refers_to(&self) -> &[(ResourceType, Arc<str>)] {
-        &self.refers_to
+    pub fn refers_to(&self) -> &[Reference] {
+        &self.0.refers_to
     }
 }
 
-/// The bytes of an HTTP connection manager, if that is what the filter is.
-fn typed_config(filter: &envoy_types::pb::envoy::config::listener::v3::Filter) -> Option<&[u8]> {
-    use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
-    const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    match &filter.config_type {
-        Some(ConfigType::TypedConfig(any)) if any.type_url.ends_with(MANAGER) => Some(&any.value),
-        _ => None,
+impl PartialEq for Resource {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |r: &Inner| (r.version, r.ttl, r.resource_type);
+        Arc::ptr_eq(&self.0, &other.0) || (key(&self.0) == key(&other.0) && self.0.name == other.0.name)
     }
 }
 
-fn clusters_of(config: &RouteConfiguration) -> Vec<(ResourceType, Arc<str>)> {
-    let mut names: Vec<&str> = Vec::new();
-    for virtual_host in &config.virtual_hosts {
-        for policy in &virtual_host.request_mirror_policies {
-            names.push(&policy.cluster);
-        }
-        for route in &virtual_host.routes {
-            if let Some(route::Action::Route(action)) = &route.action {
-                names_in_action(action, &mut names);
-            }
-        }
+impl Eq for Resource {}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}@{}", self.0.resource_type, self.0.name, self.0.version.short())
     }
-    names.into_iter().filter(|n| !n.is_empty()).map(|n| (ResourceType::Cluster, n.into())).collect()
 }
 
-fn names_in_action<'a>(action: &'a RouteAction, names: &mut Vec<&'a str>) {
-    use route_action::ClusterSpecifier;
-    match &action.cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => names.push(name),
-        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-            names.extend(weighted.clusters.iter().map(|c| c.name.as_str()));
-        }
-        // Chosen at run time by a header or a plugin: nothing to check beforehand.
-        Some(
-            ClusterSpecifier::ClusterHeader(_)
-            | ClusterSpecifier::ClusterSpecifierPlugin(_)
-            | ClusterSpecifier::InlineClusterSpecifierPlugin(_),
-        )
-        | None => {}
-    }
-    names.extend(action.request_mirror_policies.iter().map(|p| p.cluster.as_str()));
-}
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,13 @@
 //! PURE. Behaviours 14 to 18: clusters and listeners always come as the full state; of other types only what changed;
 //! what rests on a stale nonce gets no answer.
 
+use std::sync::Arc;
+
 use super::channel::Answer;
+use super::outgoing::{self, Form, Outgoing};
 use super::stream::{Moment, Stream};
-use super::wire::{Any, DiscoveryRequest, DiscoveryResponse};
-use super::{Resource, ResourceType, ResourceVersion};
+use super::wire::DiscoveryRequest;
+use super::{Resource, ResourceType, ResourceVersion, Snapshot};
 
 /// Takes a request of a known type.
 pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &DiscoveryRequest, at: Moment) {
@@ -16,9 +19,12 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &Di
         // On a new stream a nonce is left over from the one before.
         Answer::Stale | Answer::Spontaneous | Answer::Current => {}
     }
-    let change = stream.channel(resource_type).subscription.replace(&request.resource_names);
-    stream.channel(resource_type).subscribe(change);
+    let (channel, transition) = stream.both(resource_type);
+    let change = channel.subscription.replace(&request.resource_names);
+    channel.subscribe(change, transition.as_deref());
     if first {
+        channel.send_expected();
+        channel.untold = true;
         welcome_back(stream, resource_type, &request.version_info);
     }
 }
@@ -29,54 +35,76 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &Di
 /// It does not tell what the client has. A response that it rejected may have been applied in part, and then it still
 /// names the version before. So nothing counts as held and everything is sent: what is the same changes nothing there.
 fn welcome_back(stream: &mut Stream, resource_type: ResourceType, version: &str) {
-    let Some((channel, transition)) = stream.offer(resource_type) else { return };
+    let (channel, Some(transition)) = stream.both(resource_type) else { return };
     if resource_type != ResourceType::Cluster || !channel.subscription.is_wildcard() {
         return;
     }
     if version.is_empty() {
         transition.forget();
-    } else if let Some(version) = ResourceVersion::parse(version) {
-        transition.retain_only(|snapshot| snapshot.version_of(ResourceType::Cluster) == version);
+    } else {
+        let hash = ResourceVersion::read(version);
+        transition.retain_only(|snapshot| {
+            snapshot.version_of(ResourceType::Cluster) == hash
+                || snapshot.label_of(ResourceType::Cluster) == Some(version)
+        });
+        let target = Arc::clone(transition.target());
+        if target.version_of(ResourceType::Cluster) == hash {
+            stream.has_accepted(target.of_type(ResourceType::Cluster).values().cloned().collect());
+        }
     }
 }
 
 /// The next response, if one is due: by type, make before break.
-pub fn next_response(stream: &mut Stream) -> Option<DiscoveryResponse> {
-    for resource_type in ResourceType::ALL {
+pub fn next_response(stream: &mut Stream, at: Moment) -> Option<Outgoing> {
+    let form = Form { sotw: true, ttl: stream.abilities().ttl_in_sotw };
+    for resource_type in stream.active() {
         let Some((channel, transition, due)) = stream.due(resource_type) else { continue };
-        let whole = channel.whole(transition);
-        let version = set_version(&whole);
-        let (carried, removed) = if resource_type.is_full_state() {
-            if due.changed.is_empty() && due.removed.is_empty() && !channel.owed {
-                continue;
-            }
-            // A full state takes away what is not in it, whatever the phase.
-            let removed = channel.held_beside(&whole);
+        let is_due = !due.is_empty() || channel.owed;
+        let (carried, removed) = if resource_type.is_full_state() && is_due {
+            let whole = channel.whole(transition);
+            // A full state takes away what is not in it, whatever the phase; and of what was asked for and is not there it
+            // has no other word.
+            let mut removed = channel.held_beside(&whole);
+            removed.extend(due.removed);
+            removed.sort();
+            removed.dedup();
             (whole, removed)
         } else {
             channel.assume_removed(due.removed);
             channel.owed = false;
-            if due.changed.is_empty() {
+            (due.changed.clone(), Vec::new())
+        };
+        if carried.is_empty() && !(resource_type.is_full_state() && is_due) {
+            let beat = channel.take_heartbeat(transition, at.now);
+            if beat.is_empty() || !form.ttl {
                 continue;
             }
-            (due.changed.iter().collect(), Vec::new())
+            let target = transition.target();
+            let version = version_of(target, resource_type, &channel.whole(transition));
+            let resources = outgoing::heartbeat(&beat, form);
+            let nonce = channel.send(beat, Vec::new(), transition);
+            return Some(Outgoing::sotw(resource_type, &version, nonce, resources));
+        }
+        let target = transition.target();
+        let version = match resource_type.is_full_state() {
+            true => version_of(target, resource_type, &carried),
+            false => version_of(target, resource_type, &channel.whole(transition)),
         };
-        let resources = carried.iter().map(|resource| any(resource)).collect();
-        let nonce = channel.send(&carried, removed, transition);
+        let resources = outgoing::resources(&carried, form, target);
+        let nonce = channel.send(carried, removed, transition);
         stream.send_children_again(&due.changed);
-        let type_url = resource_type.type_url().to_owned();
-        return Some(DiscoveryResponse { version_info: version.to_string(), resources, type_url, nonce });
+        return Some(Outgoing::sotw(resource_type, &version, nonce, resources));
     }
     None
 }
 
-/// The version of a set that is sorted by name.
-fn set_version(resources: &[&Resource]) -> ResourceVersion {
-    ResourceVersion::of_set(resources.iter().map(|r| (&**r.name(), r.version())))
-}
-
-fn any(resource: &Resource) -> Any {
-    Any { type_url: resource.resource_type().type_url().to_owned(), value: resource.body().clone() }
+/// The version of what the client is to have, all in all: the snapshot's own, when that is it.
+fn version_of(snapshot: &Snapshot, resource_type: ResourceType, whole: &[Resource]) -> String {
+    if whole.iter().eq(snapshot.of_type(resource_type).values()) {
+        let own = snapshot.label_of(resource_type).map(str::to_owned);
+        return own.unwrap_or_else(|| snapshot.version_of(resource_type).to_string());
+    }
+    ResourceVersion::of_set(whole.iter().map(|r| (&**r.name(), r.mark()))).to_string()
 }
 
 #[cfg(test)]

@@ -83,6 +83,19 @@ pub struct DeltaResource {
     pub resource: Option<Any>,
     #[prost(string, tag = "3")]
     pub name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub aliases: Vec<String>,
+    #[prost(message, optional, tag = "6")]
+    pub ttl: Option<Duration>,
+}
+
+/// `google.protobuf.Duration`
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Duration {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
 }
 
 /// `google.protobuf.Any`, its value shared and not copied.

@@ -1,10 +1,13 @@
 //! Behaviours of `xds-protocol`, by number, against the core.
 
+mod names;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::fixtures::{Clock, cluster, endpoint, listener, loose, route, world};
-use super::super::stream::Stream;
+use super::super::fixtures::{Clock, cluster, endpoint, listener, loose, read, route, world};
+use super::super::stream::{Abilities, Stream};
 use super::super::transition::{Pace, Phase};
 use super::super::wire::{self, DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use super::super::{ResourceType, Snapshot, SyncState};
@@ -19,7 +22,7 @@ struct Talk {
 
 impl Talk {
     fn new(snapshot: &Arc<Snapshot>) -> Self {
-        let mut talk = Self { stream: Stream::new(Pace::default()), clock: Clock::new() };
+        let mut talk = Self { stream: Stream::new(Pace::default(), Abilities::default()), clock: Clock::new() };
         talk.aim(snapshot);
         talk
     }
@@ -68,7 +71,7 @@ impl Talk {
 
     fn next(&mut self) -> Option<DeltaDiscoveryResponse> {
         self.stream.advance(self.clock.0);
-        let response = next_response(&mut self.stream);
+        let response = next_response(&mut self.stream, self.clock.0).map(|response| read(&response));
         self.stream.refresh(self.clock.0);
         response
     }
@@ -169,6 +172,19 @@ fn xds_21_what_a_client_that_comes_back_has_is_not_sent_again() {
 }
 
 #[test]
+fn xds_32_the_endpoints_of_a_changed_cluster_come_again_although_the_client_says_later_that_it_has_them() {
+    let mut talk = Talk::new(&world(&[("a", 2)], &["a"]));
+    let (old, endpoints) = (cluster("a", 1), endpoint("a", 1));
+    talk.comes_back(Cluster, &["*"], &[&old]);
+    // Sent before the next request was read.
+    let clusters = talk.hears(Cluster, &["a"], &[]);
+    talk.comes_back(Endpoint, &["a"], &[&endpoints]);
+    let again = talk.hears(Endpoint, &["a"], &[]);
+    talk.acks(&again);
+    talk.acks(&clusters);
+}
+
+#[test]
 fn xds_21_what_a_client_that_comes_back_has_too_much_goes_after_its_routes_have_moved() {
     let (old, new) = (world(&[("a", 1)], &["a"]), world(&[("b", 1)], &["b"]));
     let get = |t, name| old.get(t, name).expect("a resource");
@@ -188,7 +204,7 @@ fn xds_21_what_a_client_that_comes_back_has_too_much_goes_after_its_routes_have_
 #[test]
 fn xds_21_a_client_that_comes_back_is_not_given_what_went_before_it_left() {
     let (old, new) = (world(&[("a", 1), ("b", 1)], &["a", "b"]), world(&[("b", 1)], &["b"]));
-    let mut talk = Talk { stream: Stream::new(Pace::default()), clock: Clock::new() };
+    let mut talk = Talk { stream: Stream::new(Pace::default(), Abilities::default()), clock: Clock::new() };
     talk.stream.aim(Arc::clone(&new), vec![old], talk.clock.0);
     talk.comes_back(Cluster, &["*"], &[&cluster("b", 1)]);
     talk.hears_nothing();

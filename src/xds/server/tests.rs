@@ -3,6 +3,8 @@
 use tonic::Code;
 
 use super::super::fixtures::{cluster, loose};
+use super::super::wire::DeltaDiscoveryRequest;
+use super::session::{Session, moment};
 use super::*;
 
 struct Nobody(watch::Sender<u64>);
@@ -25,8 +27,8 @@ fn names_that_are_asked_for_bit_by_bit_are_limited_too() {
     let node = Arc::new(Node { id: "edge-1".into(), ..Node::default() });
     // New names, or names of nothing that the wildcard covers anyway.
     for wildcard in [false, true] {
-        let seat = server.proxies.connect(Arc::clone(&node), Variant::Delta, None);
-        let mut session = Session::<Delta>::new(&server, Arc::clone(&node), seat, DeltaDiscoveryRequest::default());
+        let call = Call { server: server.clone(), only: None, address: None };
+        let mut session = Session::<Delta>::new(call, Arc::clone(&node), DeltaDiscoveryRequest::default());
         session.stream.aim(loose([cluster("a", 1)]), Vec::new(), moment());
         let request = |n: u32| {
             let names: Vec<String> = (0..9).map(|i| format!("{n}-{i}")).collect();
