@@ -1,14 +1,21 @@
-//! Shows Envoy's messages as people know them: JSON, with the field names of Envoy's documentation and `config_dump`.
+//! Shows Envoy's messages as people know them (JSON, with the field names of Envoy's documentation and `config_dump`),
+//! takes such JSON into them ([`mod@merge`]), and checks them by the rules of their proto files ([`rules`]).
 //!
 //! PURE. Owns the descriptor set that this crate's Envoy types were generated from. Must not know what a message is for.
 //!
 //! Invariant: the same bytes give the same text.
 
+mod encode;
+pub mod merge;
+pub mod rules;
+
 use std::io::Read;
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage, SerializeOptions};
 use serde_json::Value;
+
+pub use rules::{Violation, check};
 
 /// Gzipped, without comments; written by `build.rs`.
 const ENVOY_TYPES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy_types.bin.gz"));
@@ -17,7 +24,7 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(file_descriptor_set().as_slice()).expect("the set that the types were generated from")
 });
 
-/// Why a message cannot be shown.
+/// Why a message cannot be shown, checked or merged into.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
     /// Envoy's API has no such message.
@@ -40,6 +47,14 @@ pub enum DescriptorError {
         /// What serde said.
         source: serde_json::Error,
     },
+    /// JSON cannot be merged into it.
+    #[error("this cannot be merged into a {type_name}: {fault}")]
+    Merge {
+        /// The message's full name.
+        type_name: String,
+        /// What is wrong with the JSON.
+        fault: Box<merge::Fault>,
+    },
 }
 
 /// Every message, enum and service of Envoy's API. The first call takes some 25 ms and 17 MB.
@@ -60,16 +75,28 @@ pub fn file_descriptor_set() -> Vec<u8> {
 /// # Errors
 /// See [`DescriptorError`].
 pub fn to_json(type_url: &str, bytes: &[u8]) -> Result<Value, DescriptorError> {
-    let type_name = type_url.rsplit('/').next().unwrap_or(type_url);
-    let descriptor =
-        pool().get_message_by_name(type_name).ok_or_else(|| DescriptorError::UnknownType(type_name.to_owned()))?;
-    let message = DynamicMessage::decode(descriptor, bytes)
-        .map_err(|source| DescriptorError::Decode { type_name: type_name.to_owned(), source })?;
+    let message = message_of(type_url, bytes)?;
     let options = SerializeOptions::new().use_proto_field_name(true);
     let json = message
         .serialize_with_options(serde_json::value::Serializer, &options)
-        .map_err(|source| DescriptorError::Json { type_name: type_name.to_owned(), source })?;
+        .map_err(|source| DescriptorError::Json { type_name: message.descriptor().full_name().to_owned(), source })?;
     Ok(sorted(json))
+}
+
+/// The same message in the one order of bytes that does not depend on how its maps happen to be kept.
+///
+/// # Errors
+/// When the type is unknown, or the bytes are no such message.
+pub fn ordered(type_url: &str, bytes: &[u8]) -> Result<Vec<u8>, DescriptorError> {
+    Ok(encode::encode(&message_of(type_url, bytes)?))
+}
+
+fn message_of(type_url: &str, bytes: &[u8]) -> Result<DynamicMessage, DescriptorError> {
+    let type_name = type_url.rsplit('/').next().unwrap_or(type_url);
+    let descriptor =
+        pool().get_message_by_name(type_name).ok_or_else(|| DescriptorError::UnknownType(type_name.to_owned()))?;
+    DynamicMessage::decode(descriptor, bytes)
+        .map_err(|source| DescriptorError::Decode { type_name: type_name.to_owned(), source })
 }
 
 /// With the keys in order even where another crate has switched on serde_json's `preserve_order`: prost-reflect hands

@@ -7,16 +7,20 @@
 //! Invariants: a [`Weight`] is at most [`Weight::FULL`]; the shares of a [`TrafficPlan`] sum to [`Weight::FULL`];
 //! in a [`World`] every name that a document refers to exists.
 
+mod config_canary;
 mod fleet;
+mod patch;
 mod release;
 mod service;
 mod traffic;
 mod weight;
 mod world;
 
+pub use config_canary::{ConfigCanary, Portion};
 pub use fleet::{Fleet, Listener, NodeSelector, Pattern, RouteConfig};
+pub use patch::{PatchTarget, Patches};
 pub use release::{
-    AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, Release, Risk, Step, Strategy,
+    AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, OnRejected, Release, Risk, Step, Strategy,
 };
 pub use service::{Endpoint, OutlierDetection, Protocol, Service, Version};
 pub use traffic::{PlanError, Share, TrafficPlan};

@@ -28,11 +28,19 @@ use serde::Serialize;
 pub use diagnostic::{Diagnostic, Severity};
 pub use source::Loaded;
 
-use crate::model::World;
+use crate::model::{PatchTarget, World};
 use problems::{Problems, Spot, Text};
 
 /// The most bytes of a file: 1 MiB.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// What specs may ask for here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Whether raw Envoy configuration (`envoy:`) is taken. It can do to the proxies whatever Envoy can, so that those
+    /// who run the server decide, and not those who write the specs.
+    pub envoy_patches: bool,
+}
 
 /// A file of specs, read but not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +84,7 @@ impl fmt::Display for Kind {
 pub struct Origin {
     /// The file.
     pub file: String,
-    /// The line of its name, from 1.
+    /// The line of its name or its field, from 1.
     pub line: u32,
 }
 
@@ -86,14 +94,26 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where each document is written, for what is found wrong later on.
+/// Where each document, and each piece of raw configuration in it, is written, for what is found wrong later on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Origins(BTreeMap<(Kind, String), Origin>);
+pub struct Origins {
+    documents: BTreeMap<(Kind, String), Origin>,
+    patches: BTreeMap<(Kind, String, PatchPlace), Origin>,
+}
+
+/// Which piece of raw configuration of a document: the name of the listener or route configuration that it stands in,
+/// if it stands in one, and what it is merged into.
+pub type PatchPlace = (Option<String>, PatchTarget);
 
 impl Origins {
     /// Where a document is written.
     pub fn of(&self, kind: Kind, name: &str) -> Option<&Origin> {
-        self.0.get(&(kind, name.to_owned()))
+        self.documents.get(&(kind, name.to_owned()))
+    }
+
+    /// Where a piece of a document's raw configuration is written.
+    pub fn of_patch(&self, kind: Kind, name: &str, place: &PatchPlace) -> Option<&Origin> {
+        self.patches.get(&(kind, name.to_owned(), place.clone()))
     }
 
     /// Where a service is written, as `file:line`.
@@ -126,11 +146,11 @@ pub struct Specs {
 /// The specs, or all that is wrong with them (with the warnings among it), by file, line and column. Never empty.
 pub type Outcome = Result<Specs, Vec<Diagnostic>>;
 
-/// Reads a whole set of files. No files, or none with a document, are an empty world, with a warning.
+/// Reads a whole set of files, as the settings allow. No files, or none with a document, are an empty world, with a warning.
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn parse(files: &[SourceFile]) -> Outcome {
+pub fn parse(files: &[SourceFile], settings: Settings) -> Outcome {
     let texts: Vec<Result<&str, Unreadable>> = files.iter().map(text).collect();
     let shown =
         files.iter().zip(&texts).map(|(file, text)| Text::new(&file.path, text.as_ref().map_or("", |text| *text)));
@@ -154,7 +174,7 @@ pub fn parse(files: &[SourceFile]) -> Outcome {
             problems.error(&spot, fault.message, fault.help.unwrap_or_default());
         }
         for root in &documents {
-            match decode::document(&mut problems, file, root) {
+            match decode::document(&mut problems, file, root, settings) {
                 Some(draft) => drafts.push(draft),
                 None => complete = false,
             }

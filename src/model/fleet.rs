@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{ConfigCanary, Patches};
+
 /// A group of proxies that are given the same configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
@@ -16,6 +18,9 @@ pub struct Fleet {
     pub listeners: Vec<Listener>,
     /// Route configurations for listeners that the bootstrap owns (RDS only).
     pub route_configs: Vec<RouteConfig>,
+    /// Whether new configuration goes to a few proxies first; to all at once when absent.
+    #[serde(default)]
+    pub config_canary: Option<ConfigCanary>,
 }
 
 impl Fleet {
@@ -99,6 +104,9 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// The services whose hosts are routed here, by name.
     pub services: Vec<String>,
+    /// Raw configuration for it, its filter chain, its connection manager and its route configuration.
+    #[serde(default, skip_serializing_if = "Patches::is_empty")]
+    pub envoy: Patches,
 }
 
 /// A route configuration that the bootstrap's own listeners ask for by name.
@@ -108,6 +116,9 @@ pub struct RouteConfig {
     pub name: String,
     /// The services whose hosts are routed by it, by name.
     pub services: Vec<String>,
+    /// Raw configuration for it.
+    #[serde(default, skip_serializing_if = "Patches::is_empty")]
+    pub envoy: Patches,
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub struct Release {
     pub analysis: AnalysisPolicy,
     /// Whether failing evidence reverts by itself (`rollback.auto`). When false it pauses instead.
     pub auto_rollback: bool,
+    /// What to do when a proxy rejects what this release needs.
+    #[serde(default)]
+    pub on_rejected: OnRejected,
     /// Held by its author: no step is taken while true.
     pub paused: bool,
 }
@@ -126,6 +129,18 @@ pub enum OnInconclusive {
     Revert,
     /// Takes the next step all the same.
     Advance,
+}
+
+/// What a release does when a proxy rejects a resource that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRejected {
+    /// Stays where it is, until the specs are mended or the resource is taken after all. The last good one serves, so
+    /// nobody is hurt by waiting, and a rejection is often the trouble of one proxy and not of the version.
+    #[default]
+    Hold,
+    /// Goes back to the stable version.
+    Revert,
 }
 
 impl fmt::Display for Step {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Patches;
+
 /// A host's traffic, and the versions that can serve it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
@@ -23,6 +25,9 @@ pub struct Service {
     pub connect_timeout: Duration,
     /// How long a proxy waits for a whole response; `None` is for ever (streams).
     pub timeout: Option<Duration>,
+    /// Raw configuration for its clusters, its route and its virtual host.
+    #[serde(default, skip_serializing_if = "Patches::is_empty")]
+    pub envoy: Patches,
 }
 
 /// What a service's endpoints speak.

@@ -205,7 +205,11 @@ pub(super) fn world(drafts: Vec<Draft>, problems: &Problems<'_>) -> (World, Orig
         let kind = draft.kind();
         let Named { name, spot } = draft.name;
         let file = problems.path(spot.file).to_owned();
-        origins.0.insert((kind, name.clone()), Origin { file, line: spot.position().0 });
+        for patch in draft.body.patches() {
+            let origin = Origin { file: file.clone(), line: patch.spot.position().0 };
+            origins.patches.insert((kind, name.clone(), patch.place.clone()), origin);
+        }
+        origins.documents.insert((kind, name.clone()), Origin { file, line: spot.position().0 });
         match draft.body {
             Body::Fleet(fleet) => drop(world.fleets.insert(name, fleet.fleet)),
             Body::Service(service) => drop(world.services.insert(name, service.service)),

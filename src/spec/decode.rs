@@ -4,6 +4,8 @@
 //! PURE. Owns which fields there are, and what each may be. Must not look at other documents. A draft is read on past
 //! errors, with whatever stands in for the broken parts: it may only be used once no problem was found in the whole set.
 
+mod config_canary;
+mod envoy;
 mod fleet;
 mod release;
 mod service;
@@ -15,7 +17,7 @@ use super::diagnostic::quoted;
 use super::problems::{Problems, Spot};
 use super::reader::{At, Reader};
 use super::tree::Node;
-use super::{Kind, value};
+use super::{Kind, PatchPlace, Settings, value};
 use crate::model;
 
 /// The only `apiVersion` there is.
@@ -45,6 +47,16 @@ pub(super) enum Body {
     Release(Release),
 }
 
+impl Body {
+    pub(super) fn patches(&self) -> &[Patch] {
+        match self {
+            Body::Fleet(fleet) => &fleet.patches,
+            Body::Service(service) => &service.patches,
+            Body::Release(_) => &[],
+        }
+    }
+}
+
 impl Draft {
     pub(super) fn kind(&self) -> Kind {
         match self.body {
@@ -62,6 +74,14 @@ pub(super) struct Fleet {
     /// Where its nodes are chosen.
     pub(super) nodes: Spot,
     pub(super) tables: Vec<Table>,
+    pub(super) patches: Vec<Patch>,
+}
+
+/// A piece of raw Envoy configuration, and where it is written.
+#[derive(Debug)]
+pub(super) struct Patch {
+    pub(super) place: PatchPlace,
+    pub(super) spot: Spot,
 }
 
 /// Services that share one list of hosts.
@@ -78,6 +98,7 @@ pub(super) struct Service {
     pub(super) service: model::Service,
     /// Every version that is written down, and whether its endpoints are, be they right or wrong.
     pub(super) versions: BTreeMap<String, (Spot, bool)>,
+    pub(super) patches: Vec<Patch>,
 }
 
 /// A release, and what it refers to.
@@ -90,8 +111,8 @@ pub(super) struct Release {
 }
 
 /// Reads a document. None when it could not be told what it is; then a problem has been pushed.
-pub(super) fn document(problems: &mut Problems<'_>, file: usize, root: &Node) -> Option<Draft> {
-    let mut reader = Reader::new(problems, file);
+pub(super) fn document(problems: &mut Problems<'_>, file: usize, root: &Node, settings: Settings) -> Option<Draft> {
+    let mut reader = Reader::new(problems, file, settings);
     let reader = &mut reader;
     entitle(reader, root);
     let at = At::root(root);

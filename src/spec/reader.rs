@@ -10,10 +10,13 @@ use std::time::Duration;
 use super::diagnostic::quoted;
 use super::problems::{Problems, Spot};
 use super::tree::{Entry, Mark, Node, Value};
-use super::value;
+use super::{Settings, value};
 
 /// What is said of fields that other versions may have.
 const LATER: &str = "not supported by this version of Serin";
+
+/// What YAML 1.1 merged mappings with.
+pub(super) const MERGE_KEY: &str = "<<";
 
 /// A node, and the way that led to it.
 #[derive(Debug, Clone)]
@@ -33,11 +36,11 @@ impl<'t> At<'t> {
         Self { node, key: node.mark, name: None, path: String::new() }
     }
 
-    fn child(&self, entry: &'t Entry, name: &'t str) -> At<'t> {
+    pub(super) fn child(&self, entry: &'t Entry, name: &'t str) -> At<'t> {
         At { node: &entry.value, key: entry.key.mark, name: Some(name), path: join(&self.path, name) }
     }
 
-    fn item(&self, index: usize, node: &'t Node) -> At<'t> {
+    pub(super) fn item(&self, index: usize, node: &'t Node) -> At<'t> {
         At { node, key: node.mark, name: None, path: format!("{}[{index}]", self.path) }
     }
 
@@ -71,11 +74,12 @@ pub(super) struct Reader<'p, 's> {
     file: usize,
     /// As ``Release `checkout` ``, once known.
     document: Rc<str>,
+    pub(super) settings: Settings,
 }
 
 impl<'p, 's> Reader<'p, 's> {
-    pub(super) fn new(problems: &'p mut Problems<'s>, file: usize) -> Self {
-        Self { problems, file, document: Rc::from("") }
+    pub(super) fn new(problems: &'p mut Problems<'s>, file: usize, settings: Settings) -> Self {
+        Self { problems, file, document: Rc::from(""), settings }
     }
 
     /// From now on, problems are told of this document.
@@ -274,11 +278,18 @@ impl<'p, 's> Reader<'p, 's> {
         self.parse(at, value::DURATION_EXAMPLES, |text| value::duration(text, zero))
     }
 
-    fn refuse_tag(&mut self, at: &At<'_>) -> bool {
+    /// Tells whether there is none.
+    pub(super) fn refuse_tag(&mut self, at: &At<'_>) -> bool {
         if at.node.tagged {
             self.error(at, "YAML tags (`!…`) have no meaning here", "remove the tag");
         }
         !at.node.tagged
+    }
+
+    pub(super) fn merge_key(&mut self, at: &At<'_>) {
+        let spot = self.at_key(at);
+        let help = "write the fields out, or alias the whole value";
+        self.problems.error(&spot, "merge keys (`<<`) are no longer part of YAML", help);
     }
 
     fn mistyped(&mut self, at: &At<'_>, expected: &str, example: &str) {
@@ -355,9 +366,8 @@ impl<'t> Fields<'t> {
             if later.contains(&name) {
                 let help = format!("remove it; known here: {}", value::listed(&self.known, "and"));
                 reader.problems.error(&spot, format!("field `{name}` is {LATER}"), help);
-            } else if name == "<<" {
-                let help = "write the fields out, or alias the whole value";
-                reader.problems.error(&spot, "merge keys (`<<`) are no longer part of YAML", help);
+            } else if name == MERGE_KEY {
+                reader.merge_key(&at);
             } else {
                 let help = match value::nearest(name, &self.known) {
                     Some(known) => {

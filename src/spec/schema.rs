@@ -66,6 +66,13 @@ fn share(description: &str) -> Value {
     json!({"type": ["number", "string"], "description": format!("{description} As 0.1% or 0.001.")})
 }
 
+fn envoy(targets: &[&str]) -> Value {
+    let message = json!({"type": "object", "description": "Fields of Envoy's message, merged into Serin's."});
+    let targets: serde_json::Map<String, Value> =
+        targets.iter().map(|target| ((*target).to_owned(), message.clone())).collect();
+    object(targets.into(), &[], "Raw Envoy configuration; only where the server allows it (--allow-envoy-patches).")
+}
+
 fn fleet() -> Value {
     let services = || list(name(), "The services routed here, by name.");
     let listener = object(
@@ -73,12 +80,17 @@ fn fleet() -> Value {
             "name": text("Unique within the fleet."),
             "bind": text("The address to listen on, as 0.0.0.0:10000."),
             "services": services(),
+            "envoy": envoy(&["listener", "filterChain", "connectionManager", "routeConfiguration"]),
         }),
         &["name", "bind", "services"],
         "A listener that Serin opens.",
     );
     let route_config = object(
-        json!({"name": text("The route_config_name that the bootstrap asks for."), "services": services()}),
+        json!({
+            "name": text("The route_config_name that the bootstrap asks for."),
+            "services": services(),
+            "envoy": envoy(&["routeConfiguration"]),
+        }),
         &["name", "services"],
         "Routes for listeners of the bootstrap.",
     );
@@ -97,8 +109,21 @@ fn fleet() -> Value {
         "nodes": object(nodes, &[], "Which proxies belong to it: all that is given must match."),
         "listeners": list(listener, "Listeners that Serin opens."),
         "routeConfigs": list(route_config, "Routes for listeners of the bootstrap."),
+        "configCanary": config_canary(),
     });
     object(properties, &[], "Which proxies there are, and what they listen on.")
+}
+
+fn config_canary() -> Value {
+    let properties = json!({
+        "proxies": {
+            "oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]?%$"}],
+            "description": "How many go first, over all localities: 2, or 10%.",
+        },
+        "quiet": duration("For how long they must have it without trouble; 0s by default."),
+        "max5xx": {"type": "integer", "minimum": 0, "default": 0, "description": "Answers of class 5xx in that time."},
+    });
+    object(properties, &["proxies"], "Gives new configuration to a few proxies first.")
 }
 
 fn service() -> Value {
@@ -122,6 +147,7 @@ fn service() -> Value {
         "outlierDetection": object(outliers, &[], "Takes endpoints out that keep failing."),
         "connectTimeout": duration("1s by default."),
         "timeout": duration("For a whole response, 15s by default; 0s waits for ever."),
+        "envoy": envoy(&["cluster", "route", "virtualHost"]),
     });
     object(properties, &["hosts", "versions"], "Where a host's traffic may go.")
 }
@@ -141,12 +167,20 @@ fn release() -> Value {
     });
     let canary = json!({"steps": list(one(step, "A step."), "In order; weights only grow.")});
     let strategy = json!({"canary": object(canary, &["steps"], "A growing share of the traffic.")});
+    let rollback = json!({
+        "auto": {"type": "boolean", "default": true, "description": "Whether failing evidence does."},
+        "onRejected": {
+            "enum": ["hold", "revert"],
+            "default": "hold",
+            "description": "What a proxy's rejection of something that the release needs does.",
+        },
+    });
     let metadata = json!({
         "service": name(),
         "version": version_name(),
         "strategy": object(strategy, &["canary"], "How to get there."),
         "analysis": analysis(&one),
-        "rollback": object(json!({"auto": {"type": "boolean", "default": true}}), &[], "What failing evidence does."),
+        "rollback": object(rollback, &[], "What sends it back by itself."),
         "paused": {"type": "boolean", "default": false},
     });
     object(metadata, &["service", "version", "strategy"], "What should be live, and how to get there.")
@@ -203,7 +237,11 @@ mod tests {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     into.insert(key.clone());
-                    given(value, into);
+                    match (key.as_str(), value) {
+                        // What is below is Envoy's.
+                        ("envoy", Value::Object(patches)) => into.extend(patches.keys().cloned()),
+                        _ => given(value, into),
+                    }
                 }
             }
             Value::Array(items) => items.iter().for_each(|item| given(item, into)),
@@ -215,7 +253,11 @@ mod tests {
     fn the_schema_has_the_fields_that_the_examples_have() {
         let (mut schema, mut examples) = (BTreeSet::new(), BTreeSet::new());
         named(&json_schema(), &mut schema);
-        for text in [include_str!("../../examples/canary.yaml"), include_str!("../../examples/rds-only.yaml")] {
+        for text in [
+            include_str!("../../examples/canary.yaml"),
+            include_str!("../../examples/rds-only.yaml"),
+            include_str!("../../examples/envoy-patches.yaml"),
+        ] {
             for document in text.split("\n---\n") {
                 given(&serde_yaml::from_str::<Value>(document).expect("YAML"), &mut examples);
             }

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    AnalysisPolicy, EjectionsMetric, Endpoint, ErrorsMetric, Listener, NodeSelector, OnInconclusive, OnNoData,
-    OutlierDetection, Pattern, Protocol, Release, Risk, RouteConfig, Service, Step, Strategy, Weight,
+    AnalysisPolicy, ConfigCanary, EjectionsMetric, Endpoint, ErrorsMetric, Listener, NodeSelector, OnInconclusive,
+    OnNoData, OnRejected, OutlierDetection, Pattern, Portion, Protocol, Release, Risk, RouteConfig, Service, Step,
+    Strategy, Weight,
 };
 
 const CANARY: &str = include_str!("../../examples/canary.yaml");
@@ -18,7 +19,7 @@ fn file(path: &str, text: impl Into<Vec<u8>>) -> SourceFile {
 }
 
 fn read(text: &str) -> Outcome {
-    parse(&[file("a.yaml", text)])
+    parse(&[file("a.yaml", text)], Settings::default())
 }
 
 fn accept(text: &str) -> Specs {
@@ -28,6 +29,11 @@ fn accept(text: &str) -> Specs {
 /// The messages that a text is refused with.
 fn refuse(text: &str) -> Vec<String> {
     read(text).unwrap_err().into_iter().map(|d| d.message).collect()
+}
+
+/// As a server reads it that takes raw Envoy configuration.
+fn read_patched(text: &str) -> Outcome {
+    parse(&[file("a.yaml", text)], Settings { envoy_patches: true })
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -46,7 +52,12 @@ fn every_field_reaches_the_model() {
         metadata: [("tier".to_owned(), "public".to_owned())].into(),
     };
     assert_eq!(fleet.nodes, nodes);
-    let listener = Listener { name: "http".into(), bind: address("0.0.0.0:10000"), services: vec!["checkout".into()] };
+    let listener = Listener {
+        name: "http".into(),
+        bind: address("0.0.0.0:10000"),
+        services: vec!["checkout".into()],
+        envoy: Default::default(),
+    };
     assert_eq!(fleet.listeners, [listener]);
     assert_eq!(fleet.route_configs, []);
 
@@ -101,7 +112,8 @@ spec:
     let bare = accept(text).world;
     let (one, other) = (&full.releases["checkout"], &bare.releases["checkout"]);
     assert_eq!(one.analysis, other.analysis);
-    assert_eq!((one.auto_rollback, one.paused), (other.auto_rollback, other.paused));
+    let settings = |release: &Release| (release.auto_rollback, release.on_rejected, release.paused);
+    assert_eq!(settings(one), settings(other));
     let policy = AnalysisPolicy {
         risk: Risk { false_revert: 0.01, false_advance: 0.05 },
         errors: Some(ErrorsMetric { tolerate_ratio: 1.1, reject_ratio: 2.0, harmless_rate: 0.001, cluster_size: 1.0 }),
@@ -131,7 +143,9 @@ fn what_is_not_default_is_taken() {
         .replace("    - ejections:\n        maxExcess: 0.2", "    # - ejections:")
         .replace("onNoData: hold", "onNoData: revert")
         .replace("onInconclusive: pause", "onInconclusive: advance")
-        .replace("rollback: {auto: true}", "rollback: {auto: false}")
+        .replace("    auto: true", "    auto: false")
+        .replace("onRejected: hold", "onRejected: revert")
+        .replace("proxies: 10%", "proxies: 2")
         .replace("paused: false", "paused: true")
         .replace("setWeight: 1 ", "setWeight: 0.25 ")
         .replace("version: v2", "version: v1")
@@ -144,13 +158,16 @@ fn what_is_not_default_is_taken() {
     let release: &Release = &world.releases["checkout"];
     assert_eq!(release.version, "v1");
     assert!(!release.auto_rollback && release.paused);
+    assert_eq!(release.on_rejected, OnRejected::Revert);
+    let canary = ConfigCanary { proxies: Portion::Count(2), quiet: Duration::from_secs(10), max_5xx: 5 };
+    assert_eq!(world.fleets["edge"].config_canary, Some(canary));
     assert_eq!(release.analysis.risk.false_revert, 0.001);
     assert_eq!(release.analysis.errors.unwrap().harmless_rate, 0.002);
     assert_eq!(release.analysis.ejections, None);
     assert_eq!(release.analysis.on_no_data, OnNoData::Revert);
     assert_eq!(release.analysis.on_inconclusive, OnInconclusive::Advance);
     assert_eq!(release.strategy.steps()[0], Step::SetWeight(Weight::from_percent(0.25).unwrap()));
-    let local = RouteConfig { name: "local".into(), services: vec!["checkout".into()] };
+    let local = RouteConfig { name: "local".into(), services: vec!["checkout".into()], envoy: Default::default() };
     assert_eq!(world.fleets["edge"].route_configs, [local]);
 }
 
@@ -168,7 +185,7 @@ fn versions_are_names_however_they_are_written() {
 fn one_document_may_stand_in_another_file() {
     let files: Vec<SourceFile> =
         CANARY.split("\n---\n").enumerate().map(|(n, text)| file(&format!("{n}.yaml"), text)).collect();
-    let specs = parse(&files).unwrap();
+    let specs = parse(&files, Settings::default()).unwrap();
     assert_eq!(specs.world, accept(CANARY).world);
     assert_eq!(specs.origins.of_fleet("edge").as_deref(), Some("0.yaml:6"));
     assert_eq!(specs.origins.of_service("checkout").as_deref(), Some("1.yaml:4"));
@@ -176,13 +193,13 @@ fn one_document_may_stand_in_another_file() {
     assert_eq!(specs.origins.of_release("other"), None);
     // The order of files does not matter.
     let reversed: Vec<SourceFile> = files.into_iter().rev().collect();
-    assert_eq!(parse(&reversed).unwrap().world, specs.world);
+    assert_eq!(parse(&reversed, Settings::default()).unwrap().world, specs.world);
 }
 
 #[test]
 fn an_empty_set_is_an_empty_world_with_a_word() {
     for files in [vec![], vec![file("a.yaml", "")], vec![file("a.yaml", "# nothing\n---\n"), file("b.yaml", "~")]] {
-        let specs = parse(&files).unwrap();
+        let specs = parse(&files, Settings::default()).unwrap();
         assert_eq!(specs.world, World::default());
         assert_eq!(specs.warnings.len(), 1);
         assert!(!specs.warnings[0].is_error());
@@ -253,7 +270,7 @@ fn hostile_files_are_refused_with_bounded_effort() {
         ("escape", b"a: \"\\x1b[31m\": b".to_vec(), ""),
     ] {
         let begun = Instant::now();
-        let told = parse(&[file("a.yaml", bytes)]).expect_err(name);
+        let told = parse(&[file("a.yaml", bytes)], Settings::default()).expect_err(name);
         let taken = begun.elapsed();
         assert!(told.iter().any(|d| d.message.contains(said)), "{name}: {}", told[0]);
         assert!(told.len() <= 51, "{name}: {} problems", told.len());
@@ -266,7 +283,7 @@ fn hostile_files_are_refused_with_bounded_effort() {
 #[test]
 fn many_broken_files_are_told_up_to_a_limit() {
     let files: Vec<SourceFile> = (0..2_000).map(|n| file(&format!("{n:04}.yaml"), "x: 1\n".repeat(100))).collect();
-    let told = parse(&files).unwrap_err();
+    let told = parse(&files, Settings::default()).unwrap_err();
     assert_eq!(told.len(), 501);
     assert!(told[500].message.contains("more problems"), "{}", told[500]);
     assert!(told.iter().any(|d| d.message.contains("more problems in this file")));
@@ -275,7 +292,7 @@ fn many_broken_files_are_told_up_to_a_limit() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        if let Err(told) = parse(&[file("a.yaml", bytes)]) {
+        if let Err(told) = parse(&[file("a.yaml", bytes)], Settings::default()) {
             prop_assert!(!diagnostic::report(&told, true).is_empty());
         }
     }
@@ -286,7 +303,7 @@ proptest! {
         let mut bytes = CANARY.as_bytes().to_vec();
         let to = (from + length).min(bytes.len());
         bytes.splice(from..to, put.bytes());
-        match parse(&[file("a.yaml", bytes)]) {
+        match parse(&[file("a.yaml", bytes)], Settings::default()) {
             Ok(specs) => prop_assert!(specs.warnings.iter().all(|d| !d.is_error())),
             Err(told) => {
                 prop_assert!(told.iter().any(Diagnostic::is_error));
@@ -296,4 +313,46 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn raw_configuration_reaches_the_model_where_it_is_allowed() {
+    use serde_json::json;
+    let text = include_str!("../../examples/envoy-patches.yaml");
+    let told = read(text).unwrap_err();
+    assert_eq!(
+        told.iter().map(|d| d.message.as_str()).collect::<Vec<_>>(),
+        ["raw Envoy configuration is not allowed here"; 2]
+    );
+    assert!(told.iter().all(|d| d.help.as_ref().unwrap().contains("--allow-envoy-patches")));
+    assert_eq!((told[0].line, told[0].column, told[0].field.as_deref()), (16, 5, Some("spec.listeners[0].envoy")));
+
+    let specs = read_patched(text).unwrap();
+    let listener = &specs.world.fleets["edge"].listeners[0].envoy;
+    assert_eq!(listener[&PatchTarget::Listener], json!({"per_connection_buffer_limit_bytes": 32768}));
+    assert_eq!(listener.len(), 4);
+    let service = &specs.world.services["checkout"].envoy;
+    let route = json!({"route": {"max_stream_duration": {"max_stream_duration": "60s"}}});
+    assert_eq!(service[&PatchTarget::Route], route);
+    assert_eq!(service.len(), 3);
+    let line = |kind, name: &str, within: Option<&str>, target| {
+        specs.origins.of_patch(kind, name, &(within.map(str::to_owned), target)).map(|origin| origin.line)
+    };
+    assert_eq!(line(Kind::Fleet, "edge", Some("http"), PatchTarget::Listener), Some(17));
+    assert_eq!(line(Kind::Fleet, "edge", Some("other"), PatchTarget::Listener), None);
+    assert_eq!(line(Kind::Service, "checkout", None, PatchTarget::Cluster), Some(44));
+}
+
+#[test]
+fn a_route_config_has_raw_configuration_too() {
+    let text = "apiVersion: serin.dev/v1\nkind: Fleet\nmetadata: {name: edge}\nspec:\n  routeConfigs:\n  \
+                - {name: web, services: [], envoy: {routeConfiguration: {max_direct_response_body_size_bytes: \"9\"}}}\n";
+    let specs = read_patched(text).unwrap();
+    let patches = &specs.world.fleets["edge"].route_configs[0].envoy;
+    assert_eq!(
+        patches[&PatchTarget::RouteConfiguration],
+        serde_json::json!({"max_direct_response_body_size_bytes": "9"})
+    );
+    let listener_s = text.replace("routeConfiguration", "listener");
+    assert_eq!(read_patched(&listener_s).unwrap_err()[1].message, "unknown field `listener`");
 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Fleet, Named, Table, doubles, reference};
-use crate::model::{self, Listener, NodeSelector, Pattern, RouteConfig};
+use super::{Fleet, Named, Patch, Table, config_canary, doubles, envoy, reference};
+use crate::model::{self, Listener, NodeSelector, PatchTarget, Patches, Pattern, RouteConfig};
 use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
 use crate::spec::reader::{At, Reader};
@@ -14,20 +14,24 @@ const ROUTE_CONFIGS: &str = "write `routeConfigs: [{name: local-routes, services
 const SERVICES: &str = "list the services by name, as in `services: [checkout]`";
 const NODES: &str = "write which proxies belong to it, as in `nodes: {cluster: edge}`, or `nodes: {}` for all of them";
 
+const LISTENER_PATCHES: [PatchTarget; 4] =
+    [PatchTarget::Listener, PatchTarget::FilterChain, PatchTarget::ConnectionManager, PatchTarget::RouteConfiguration];
+
 pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Fleet> {
     let mut fields = reader.map(spec, "a Fleet's spec has `nodes`, and `listeners` or `routeConfigs`")?;
     let nodes_at = fields.optional("nodes");
     let listeners_at = fields.optional("listeners");
     let configs_at = fields.optional("routeConfigs");
+    let canary_at = fields.optional("configCanary");
     fields.finish(reader, &[]);
     if listeners_at.is_none() && configs_at.is_none() {
         let help = "add `listeners` for those that Serin is to open, or `routeConfigs` for those of the bootstrap";
         reader.error(spec, "a fleet needs `listeners` or `routeConfigs`: this one has nothing to serve", help);
     }
     let selector = nodes_at.as_ref().map(|at| nodes(reader, at)).unwrap_or_default();
-    let mut tables = Vec::new();
-    let listeners = listeners_at.map(|at| listeners(reader, &at, &mut tables)).unwrap_or_default();
-    let configs = configs_at.map(|at| route_configs(reader, &at, &mut tables)).unwrap_or_default();
+    let (mut tables, mut patches) = (Vec::new(), Vec::new());
+    let listeners = listeners_at.map(|at| listeners(reader, &at, &mut tables, &mut patches)).unwrap_or_default();
+    let configs = configs_at.map(|at| route_configs(reader, &at, &mut tables, &mut patches)).unwrap_or_default();
     names_once(reader, &listeners, &configs);
     binds_once(reader, &listeners);
     let fleet = model::Fleet {
@@ -35,9 +39,10 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Fleet
         nodes: selector,
         listeners: listeners.into_iter().filter_map(Draft::listener).collect(),
         route_configs: configs.into_iter().filter_map(Draft::route_config).collect(),
+        config_canary: canary_at.and_then(|at| config_canary::decode(reader, &at)),
     };
     let nodes = reader.at_key(nodes_at.as_ref().unwrap_or(spec));
-    Some(Fleet { fleet, nodes, tables })
+    Some(Fleet { fleet, nodes, tables, patches })
 }
 
 fn nodes(reader: &mut Reader<'_, '_>, at: &At<'_>) -> NodeSelector {
@@ -88,45 +93,62 @@ struct Draft<'t> {
     name: Option<(String, At<'t>)>,
     bind: Option<(SocketAddr, At<'t>)>,
     services: Vec<String>,
+    envoy: Patches,
 }
 
 impl Draft<'_> {
     fn listener(self) -> Option<Listener> {
         let (name, bind) = (self.name?.0, self.bind?.0);
-        Some(Listener { name, bind, services: self.services })
+        Some(Listener { name, bind, services: self.services, envoy: self.envoy })
     }
 
     fn route_config(self) -> Option<RouteConfig> {
-        Some(RouteConfig { name: self.name?.0, services: self.services })
+        Some(RouteConfig { name: self.name?.0, services: self.services, envoy: self.envoy })
     }
 }
 
-fn listeners<'t>(reader: &mut Reader<'_, '_>, at: &At<'t>, tables: &mut Vec<Table>) -> Vec<Draft<'t>> {
+fn listeners<'t>(
+    reader: &mut Reader<'_, '_>,
+    at: &At<'t>,
+    tables: &mut Vec<Table>,
+    patches: &mut Vec<Patch>,
+) -> Vec<Draft<'t>> {
     let mut drafts = Vec::new();
     for at in reader.list(at, LISTENERS).unwrap_or_default() {
         let Some(mut fields) = reader.map(&at, LISTENERS) else { continue };
         let name = fields.required("name", "name the listener, as in `name: http`");
         let bind = fields.required("bind", "add the address to listen on, as in `bind: 0.0.0.0:10000`");
         let services = fields.required("services", SERVICES);
+        let envoy = fields.optional("envoy");
         fields.finish(reader, &["tls"]);
         let name = name.and_then(|at| Some((reader.parse(&at, "write a name, such as `http`", value::printable)?, at)));
         let bind = bind.and_then(|at| Some((reader.parse(&at, "write `0.0.0.0:10000`", value::bind)?, at)));
         let services = table(reader, "listener", name.as_ref(), services, tables);
-        drafts.push(Draft { name, bind, services });
+        let within = name.as_ref().map(|(name, _)| name.as_str());
+        let envoy = envoy::patches(reader, envoy, &LISTENER_PATCHES, within, patches);
+        drafts.push(Draft { name, bind, services, envoy });
     }
     drafts
 }
 
-fn route_configs<'t>(reader: &mut Reader<'_, '_>, at: &At<'t>, tables: &mut Vec<Table>) -> Vec<Draft<'t>> {
+fn route_configs<'t>(
+    reader: &mut Reader<'_, '_>,
+    at: &At<'t>,
+    tables: &mut Vec<Table>,
+    patches: &mut Vec<Patch>,
+) -> Vec<Draft<'t>> {
     let mut drafts = Vec::new();
     for at in reader.list(at, ROUTE_CONFIGS).unwrap_or_default() {
         let Some(mut fields) = reader.map(&at, ROUTE_CONFIGS) else { continue };
         let name = fields.required("name", "write the `route_config_name` that the bootstrap asks for");
         let services = fields.required("services", SERVICES);
+        let envoy = fields.optional("envoy");
         fields.finish(reader, &[]);
         let name = name.and_then(|at| Some((reader.parse(&at, "write the name", value::printable)?, at)));
         let services = table(reader, "route config", name.as_ref(), services, tables);
-        drafts.push(Draft { name, bind: None, services });
+        let within = name.as_ref().map(|(name, _)| name.as_str());
+        let envoy = envoy::patches(reader, envoy, &[PatchTarget::RouteConfiguration], within, patches);
+        drafts.push(Draft { name, bind: None, services, envoy });
     }
     drafts
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Release, reference};
 use crate::model::{
-    self, AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, Risk, Step, Strategy, Weight,
+    self, AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, OnRejected, Risk, Step, Strategy,
+    Weight,
 };
 use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
@@ -18,6 +19,7 @@ const STEP: &str = "a step is `setWeight: 5`, `pause: {}`, `pause: {duration: 10
 const PAUSE: &str = "write `pause: {}` to wait until promoted, or `pause: {duration: 10m}`";
 const ANALYZE: &str = "write `analyze: {max: 10m}`: the longest time to look for proof";
 const WEIGHT: &str = "write a percentage above 0 and up to 100, such as `5` or `0.5`";
+const ROLLBACK: &str = "write `rollback: {auto: true, onRejected: hold}`: `auto: false` pauses instead of going back";
 const METRICS: &str = "list the metrics, as in `metrics: [{errors: {}}, {ejections: {}}]`, or leave it out for both";
 const METRIC: &str = "a metric is `errors: {}` or `ejections: {}`, with or without limits of its own";
 
@@ -46,12 +48,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Relea
         Some(at) => analysis(reader, &at),
         None => default_analysis(),
     };
-    let auto_rollback = rollback.and_then(|at| {
-        let mut fields = reader.map(&at, "write `rollback: {auto: true}`, or `auto: false` to pause instead")?;
-        let auto = fields.optional("auto");
-        fields.finish(reader, &["window"]);
-        reader.boolean(&auto?)
-    });
+    let rollback = rollback.and_then(|at| self::rollback(reader, &at)).unwrap_or_default();
     let paused = paused.and_then(|at| reader.boolean(&at));
     let release = match (&service, &version, strategy) {
         (Some(service), Some(version), Some(strategy)) => Some(model::Release {
@@ -60,12 +57,40 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Relea
             version: version.name.clone(),
             strategy,
             analysis,
-            auto_rollback: auto_rollback.unwrap_or(true),
+            auto_rollback: rollback.auto,
+            on_rejected: rollback.on_rejected,
             paused: paused.unwrap_or(false),
         }),
         _ => None,
     };
     Some(Release { release, service, version })
+}
+
+/// What sends a release back by itself.
+struct Rollback {
+    auto: bool,
+    on_rejected: OnRejected,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self { auto: true, on_rejected: OnRejected::default() }
+    }
+}
+
+fn rollback(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Rollback> {
+    let mut fields = reader.map(at, ROLLBACK)?;
+    let (auto, rejected) = (fields.optional("auto"), fields.optional("onRejected"));
+    fields.finish(reader, &["window"]);
+    let mut rollback = Rollback::default();
+    if let Some(auto) = auto.and_then(|at| reader.boolean(&at)) {
+        rollback.auto = auto;
+    }
+    let words = [("hold", OnRejected::Hold), ("revert", OnRejected::Revert)];
+    if let Some(chosen) = rejected.and_then(|at| reader.choice(&at, &words, &[])) {
+        rollback.on_rejected = chosen;
+    }
+    Some(rollback)
 }
 
 fn strategy(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Strategy> {

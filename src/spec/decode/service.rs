@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Service, doubles};
-use crate::model::{self, Endpoint, OutlierDetection, Protocol, Version};
+use super::{Service, doubles, envoy};
+use crate::model::{self, Endpoint, OutlierDetection, PatchTarget, Protocol, Version};
 use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
 use crate::spec::reader::{At, Reader};
@@ -19,6 +19,8 @@ const VERSIONS: &str = "list the versions with their endpoints, as in `versions:
 const ENDPOINTS: &str = "write `endpoints: [10.0.0.1:8080]`, or `endpoints: []` until something runs it";
 const ENDPOINT: &str = "write `10.0.0.1:8080`, or `{address: 10.0.0.1:8080, zone: eu-1a}`";
 
+const PATCHES: [PatchTarget; 3] = [PatchTarget::Cluster, PatchTarget::Route, PatchTarget::VirtualHost];
+
 pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Service> {
     let mut fields = reader.map(spec, "a Service's spec has `hosts` and `versions`")?;
     let hosts_at = fields.required("hosts", HOSTS);
@@ -27,6 +29,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Servi
     let outliers = fields.optional("outlierDetection");
     let connect_timeout = fields.optional("connectTimeout");
     let timeout = fields.optional("timeout");
+    let envoy = fields.optional("envoy");
     fields.finish(reader, &["retries", "healthCheck", "tls", "windows", "dependsOn"]);
     let protocols = [("http1", Protocol::Http1), ("http2", Protocol::Http2), ("grpc", Protocol::Grpc)];
     let hosts = hosts_at.map(|at| hosts(reader, &at)).unwrap_or_default();
@@ -35,6 +38,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Servi
         None => Some(TIMEOUT),
         Some(at) => reader.duration(&at, true).filter(|timeout| !timeout.is_zero()),
     };
+    let mut patches = Vec::new();
     let service = model::Service {
         name: String::new(),
         hosts,
@@ -43,8 +47,9 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Servi
         outlier_detection: outliers.and_then(|at| outlier_detection(reader, &at)),
         connect_timeout: connect_timeout.and_then(|at| reader.duration(&at, false)).unwrap_or(CONNECT_TIMEOUT),
         timeout,
+        envoy: envoy::patches(reader, envoy, &PATCHES, None, &mut patches),
     };
-    Some(Service { service, versions: named })
+    Some(Service { service, versions: named, patches })
 }
 
 fn hosts(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Vec<String> {

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Loaded, read_directory};
-use crate::spec::{Outcome, SourceFile, diagnostic, parse};
+use crate::spec::{Outcome, Settings, SourceFile, diagnostic, parse};
 
 /// How long a set must stay the same before it is judged.
 const QUIET: Duration = Duration::from_millis(50);
@@ -28,6 +28,7 @@ const PATIENCE: u32 = 40;
 pub struct DirectorySource {
     root: PathBuf,
     rescan: Duration,
+    settings: Settings,
     events: bool,
 }
 
@@ -37,8 +38,8 @@ impl DirectorySource {
 
     /// Watches until all receivers are gone. The first value is empty, with generation 0; a value follows as soon as the
     /// directory was read, and on each change. Must be called within a tokio runtime.
-    pub fn watch(root: impl Into<PathBuf>, rescan: Duration) -> watch::Receiver<Loaded> {
-        Self { root: root.into(), rescan, events: true }.start()
+    pub fn watch(root: impl Into<PathBuf>, rescan: Duration, settings: Settings) -> watch::Receiver<Loaded> {
+        Self { root: root.into(), rescan, settings, events: true }.start()
     }
 
     fn start(self) -> watch::Receiver<Loaded> {
@@ -64,7 +65,7 @@ impl DirectorySource {
                         watcher = None;
                     }
                     let before = sender.borrow().clone();
-                    sender.send_replace(judge(&self.root, before, read).await);
+                    sender.send_replace(judge(&self.root, self.settings, before, read).await);
                 }
                 Settled::Restless => {
                     judged = None;
@@ -170,7 +171,7 @@ async fn settle<F: Future<Output = Read>>(mut read: impl FnMut() -> F, judged: O
 }
 
 /// Parses what was read; keeps what was good if it is not.
-async fn judge(root: &Path, mut loaded: Loaded, read: Read) -> Loaded {
+async fn judge(root: &Path, settings: Settings, mut loaded: Loaded, read: Read) -> Loaded {
     let files = match read.files {
         Ok(files) => files,
         Err(error) => {
@@ -179,7 +180,7 @@ async fn judge(root: &Path, mut loaded: Loaded, read: Read) -> Loaded {
         }
     };
     let count = files.len();
-    let parsing = tokio::task::spawn_blocking(move || parse(&files));
+    let parsing = tokio::task::spawn_blocking(move || parse(&files, settings));
     let outcome: Outcome = match parsing.await {
         Ok(outcome) => outcome,
         Err(error) => {

@@ -82,7 +82,7 @@ fn a_huge_file_is_read_up_to_the_limit_only() {
     File::create(&path).unwrap().set_len(1 << 34).unwrap();
     let files = read_directory(dir.path()).unwrap();
     assert_eq!(files[0].bytes.len(), MAX_FILE_BYTES + 1);
-    assert!(crate::spec::parse(&files).unwrap_err()[0].message.contains("larger than 1 MiB"));
+    assert!(crate::spec::parse(&files, Default::default()).unwrap_err()[0].message.contains("larger than 1 MiB"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn what_was_good_stays(events: bool) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("specs");
     let rescan = if events { Duration::from_secs(1) } else { RESCAN };
-    let mut receiver = DirectorySource { root: root.clone(), rescan, events }.start();
+    let mut receiver = DirectorySource { root: root.clone(), rescan, settings: Settings::default(), events }.start();
 
     let missing = until(&mut receiver, |l| l.read_error.is_some()).await;
     assert!(missing.specs.is_none());
@@ -116,7 +116,12 @@ async fn a_set_that_is_being_written_is_not_judged() {
 async fn it_ends_with_its_receivers() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, receiver) = watch::channel(Loaded::default());
-    let source = DirectorySource { root: dir.path().to_owned(), rescan: Duration::from_secs(3600), events: true };
+    let source = DirectorySource {
+        root: dir.path().to_owned(),
+        rescan: Duration::from_secs(3600),
+        settings: Settings::default(),
+        events: true,
+    };
     let task = tokio::spawn(source.run(sender));
     drop(receiver);
     tokio::time::timeout(Duration::from_secs(20), task).await.expect("it ends").unwrap();
