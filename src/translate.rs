@@ -9,22 +9,28 @@
 //!   protobuf map gets more than one entry (prost encodes maps in random order).
 //! - A version of a service is one cluster, built from the spec alone. A plan only ever changes route configurations,
 //!   one per listener, because a changed cluster warms again and drops its connections.
-//! - A snapshot in which anything is missing is not built.
+//! - A snapshot in which anything is missing, or that Envoy's own rules forbid, is not built.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Fleet, Service, TrafficPlan};
-use crate::xds::{Inconsistency, ResourceError, Snapshot};
+use crate::descriptors::Violation;
+use crate::model::{Fleet, PatchTarget, Service, TrafficPlan};
+use crate::xds::{Inconsistency, ResourceError, ResourceType, Snapshot};
 
 pub mod bootstrap;
+mod check;
 mod cluster;
 mod group;
+mod grpc;
 mod listener;
 mod name;
+mod patch;
 mod route;
+pub mod translator;
 
-pub use group::{Dialect, all_groups, fleet_of, group_name};
+pub use group::{Dialect, all_groups, fleet_of, group_name, services_of};
 pub use name::{cluster_name, parse_cluster_name};
+pub use translator::Translator;
 
 /// Why no snapshot could be built. It says where to look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,14 +93,81 @@ pub enum TranslateError {
         /// What is wrong with it.
         source: ResourceError,
     },
+    /// Envoy's own rules forbid it: a proxy would reject it.
+    #[error("fleet {fleet}: Envoy's own rules forbid {resource_type} {name}: {}", listed(violations))]
+    Forbidden {
+        /// The fleet.
+        fleet: String,
+        /// The service whose part of the resource it is; none for what is the fleet's own.
+        service: Option<String>,
+        /// The type of the resource.
+        resource_type: ResourceType,
+        /// Its name.
+        name: String,
+        /// The rules that it breaks; at least one.
+        violations: Vec<Violation>,
+    },
+    /// Raw configuration cannot be merged into what it is for.
+    #[error("fleet {fleet}: `envoy.{}` of {}: {reason}", target.name(), owner(service.as_deref(), within.as_deref()))]
+    Patch {
+        /// The fleet.
+        fleet: String,
+        /// The service that it is of; none for what is the fleet's own.
+        service: Option<String>,
+        /// The listener or route configuration that it is of, if it is of one.
+        within: Option<String>,
+        /// What it is merged into.
+        target: PatchTarget,
+        /// Why not.
+        reason: String,
+    },
     /// The resources do not fit together.
-    #[error("fleet {fleet}: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("fleet {fleet}: {}", listed(faults))]
     Inconsistent {
         /// The fleet.
         fleet: String,
         /// Every fault.
         faults: Vec<Inconsistency>,
     },
+}
+
+fn listed<T: ToString>(faults: &[T]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn owner(service: Option<&str>, within: Option<&str>) -> String {
+    match (service, within) {
+        (Some(service), _) => format!("service {service}"),
+        (None, within) => within.unwrap_or_default().to_owned(),
+    }
+}
+
+/// A document of the specs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document<'a> {
+    /// The fleet of that name.
+    Fleet(&'a str),
+    /// The service of that name.
+    Service(&'a str),
+}
+
+impl TranslateError {
+    /// The document in which it is to be mended.
+    pub fn document(&self) -> Document<'_> {
+        match self {
+            Self::UnknownVersion { service, .. }
+            | Self::Shares { service, .. }
+            | Self::Forbidden { service: Some(service), .. }
+            | Self::Patch { service: Some(service), .. }
+            | Self::HostTwice { second: service, .. } => Document::Service(service),
+            Self::UnknownService { fleet, .. }
+            | Self::NoPlan { fleet, .. }
+            | Self::Resource { fleet, .. }
+            | Self::Forbidden { fleet, service: None, .. }
+            | Self::Patch { fleet, service: None, .. }
+            | Self::Inconsistent { fleet, .. } => Document::Fleet(fleet),
+        }
+    }
 }
 
 /// All that the proxies of one group are given: `fleet` says what they listen on, `services` and `plans` (both by the
@@ -108,23 +181,24 @@ pub fn snapshot(
     plans: &BTreeMap<String, TrafficPlan>,
     dialect: Dialect,
 ) -> Result<Snapshot, TranslateError> {
-    let broken = |source| TranslateError::Resource { fleet: fleet.name.clone(), source };
+    if dialect.proxyless {
+        return grpc::snapshot(fleet, services, plans);
+    }
     let mut builder = Snapshot::builder();
     for name in fleet.services() {
         let service = services
             .get(name)
             .ok_or_else(|| TranslateError::UnknownService { fleet: fleet.name.clone(), service: name.to_owned() })?;
         // With or without traffic: a canary's cluster is warm before its first request, and a step is routes alone.
-        for resource in cluster::resources(service) {
-            builder.add(resource.map_err(broken)?);
+        for resource in cluster::resources(&fleet.name, service) {
+            builder.add(resource?);
         }
     }
     for listener in &fleet.listeners {
-        builder.add(listener::resource(listener, dialect).map_err(broken)?);
-        builder.add(route::resource(fleet, &listener.name, &listener.services, services, plans)?);
+        builder.add(listener::resource(fleet, listener, dialect)?);
     }
-    for config in &fleet.route_configs {
-        builder.add(route::resource(fleet, &config.name, &config.services, services, plans)?);
+    for routes in route::all_of(fleet) {
+        builder.add(route::resource(fleet, routes, services, plans)?);
     }
     builder.build().map_err(|faults| TranslateError::Inconsistent { fleet: fleet.name.clone(), faults })
 }

@@ -1,41 +1,40 @@
 //! SHELL: the embedded store, one file.
 //!
 //! Values are JSON, so that a person can read them and a newer version can add fields; resource bodies are kept once,
-//! by their hash. Every commit is one transaction that reaches the disk before it returns.
+//! by their hash. Every commit is one transaction that reaches the disk before it returns, and writes what is decided:
+//! of a snapshot, what differs from the one before it.
 
-use std::collections::BTreeSet;
+mod snapshots;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use imbl::OrdMap;
 use jiff::Timestamp;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use self::snapshots::Tables;
 use super::{Batch, History, JournalEntry, Saved, SnapshotRecord, Store, StoreError};
 use crate::rollout::{Record, Rollout};
-use crate::xds::{Resource, ResourceType, ResourceVersion, Snapshot};
+use crate::xds::{ResourceVersion, Snapshot};
 
 /// The layout of what is written. A store of a greater number was written by a newer Serin and is not touched.
-const FORMAT: u64 = 1;
-/// How many snapshots are kept of each group.
-const SNAPSHOTS_KEPT: usize = 50;
+const FORMAT: u64 = 2;
 /// How many journal entries are kept of each release.
 const JOURNAL_KEPT: u64 = 20_000;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
 const JOURNAL: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("journal");
-/// By group and order of publication.
-const SNAPSHOTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("snapshots");
-/// Encoded resources by the 32 digits of their hash.
-const BODIES: TableDefinition<&str, &[u8]> = TableDefinition::new("bodies");
-
 /// A [`Store`] in one redb file, opened by one process at a time.
 pub struct RedbStore {
     open: Box<Open>,
     /// `None` after a failure: redb refuses everything after an I/O error, until it is opened again.
     database: Mutex<Option<Arc<Database>>>,
+    /// The newest snapshots, as they are in the file: what the next ones are compared with.
+    newest: Mutex<OrdMap<String, Arc<Snapshot>>>,
 }
 
 impl fmt::Debug for RedbStore {
@@ -50,14 +49,6 @@ type Open = dyn Fn() -> std::result::Result<Database, DatabaseError> + Send + Sy
 struct Entry {
     at: Timestamp,
     record: Record,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Published {
-    version: String,
-    at: Timestamp,
-    /// Type URL, name, hash.
-    resources: Vec<(String, String, String)>,
 }
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -86,7 +77,7 @@ impl RedbStore {
     }
 
     fn with(open: impl Fn() -> std::result::Result<Database, DatabaseError> + Send + Sync + 'static) -> Result<Self> {
-        let store = Self { open: Box::new(open), database: Mutex::new(None) };
+        let store = Self { open: Box::new(open), database: Mutex::new(None), newest: Mutex::default() };
         store.prepare()?;
         Ok(store)
     }
@@ -107,6 +98,8 @@ impl RedbStore {
 
     /// The next one who needs it opens the file again.
     fn let_go(&self) {
+        // Nobody knows how far it came.
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -123,38 +116,12 @@ impl RedbStore {
             meta.insert("format", encode(&FORMAT, doing)?.as_slice()).while_doing(doing)?;
             write.open_table(ROLLOUTS).while_doing(doing)?;
             write.open_table(JOURNAL).while_doing(doing)?;
-            write.open_table(SNAPSHOTS).while_doing(doing)?;
-            write.open_table(BODIES).while_doing(doing)?;
-        }
-        write.commit().while_doing(doing)
-    }
-
-    fn read_published(&self, group: Option<&str>) -> Result<Vec<(String, Published)>> {
-        let doing = "reading the snapshots";
-        let read = self.database()?.begin_read().while_doing(doing)?;
-        let table = read.open_table(SNAPSHOTS).while_doing(doing)?;
-        let mut found = Vec::new();
-        for row in table.iter().while_doing(doing)? {
-            let (key, value) = row.while_doing(doing)?;
-            if group.is_none_or(|group| group == key.value().0) {
-                found.push((key.value().0.to_owned(), decode::<Published>(value.value(), doing)?));
+            let mut tables = Tables::open(&write)?;
+            if found == Some(1) {
+                snapshots::take_over(&write, &mut tables)?;
             }
         }
-        Ok(found)
-    }
-
-    fn assemble(&self, published: &Published) -> Result<Arc<Snapshot>> {
-        let doing = "reading a snapshot's resources";
-        let read = self.database()?.begin_read().while_doing(doing)?;
-        let bodies = read.open_table(BODIES).while_doing(doing)?;
-        let mut builder = Snapshot::builder();
-        for (url, name, hash) in &published.resources {
-            let missing = || StoreError::new(doing, format!("{url} {name} {hash} is not there"));
-            let resource_type = ResourceType::from_type_url(url).ok_or_else(missing)?;
-            let body = bodies.get(hash.as_str()).while_doing(doing)?.ok_or_else(missing)?;
-            builder.add(Resource::decode(resource_type, name, body.value()).while_doing(doing)?);
-        }
-        Ok(Arc::new(builder.build_unchecked()))
+        write.commit().while_doing(doing)
     }
 }
 
@@ -169,12 +136,14 @@ impl Store for RedbStore {
         for row in table.iter().while_doing(doing)? {
             rollouts.push(decode::<Rollout>(row.while_doing(doing)?.1.value(), doing)?);
         }
-        let mut newest = std::collections::BTreeMap::new();
-        for (group, published) in self.read_published(None)? {
-            newest.insert(group, published);
-        }
-        let snapshots =
-            newest.into_iter().map(|(group, p)| Ok((group, self.assemble(&p)?))).collect::<Result<Vec<_>>>()?;
+        let records = snapshots::records(&read, None)?.into_iter();
+        let newest: OrdMap<String, u64> = records.map(|(number, record)| (record.group, number)).collect();
+        let assemble = |(group, number): (String, u64)| {
+            let snapshot = snapshots::assemble(&read, &group, number)?;
+            Ok::<_, StoreError>((group, snapshot))
+        };
+        let snapshots = newest.into_iter().map(assemble).collect::<Result<Vec<_>>>()?;
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = snapshots.iter().cloned().collect();
         Ok(Saved { world, rollouts, snapshots })
     }
 
@@ -201,10 +170,24 @@ impl RedbStore {
             }
         }
         append(&write, batch)?;
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (group, snapshot) in &batch.snapshots {
-            keep_snapshot(&write, group, snapshot, batch.at)?;
+            let before = newest.get(group).cloned().map_or_else(|| self.read_newest(group), Ok)?;
+            Tables::open(&write)?.keep(group, &before, snapshot, batch.at)?;
+            newest.insert(group.clone(), Arc::clone(snapshot));
         }
-        write.commit().while_doing(doing)
+        write.commit().while_doing(doing)?;
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+        Ok(())
+    }
+
+    /// A group's newest snapshot; one without resources when it has none.
+    fn read_newest(&self, group: &str) -> Result<Arc<Snapshot>> {
+        let read = self.database()?.begin_read().while_doing("reading a snapshot")?;
+        match snapshots::records(&read, Some(group))?.last() {
+            Some((number, _)) => snapshots::assemble(&read, group, *number),
+            None => Ok(Arc::new(Snapshot::builder().build_unchecked())),
+        }
     }
 }
 
@@ -221,52 +204,6 @@ fn append(write: &WriteTransaction, batch: &Batch) -> Result<()> {
         if let Some(old) = sequence.checked_sub(JOURNAL_KEPT) {
             journal.remove((release.as_str(), old)).while_doing(doing)?;
         }
-    }
-    Ok(())
-}
-
-/// Writes a snapshot as its group's newest, and drops the oldest with the bodies that nothing else needs.
-fn keep_snapshot(write: &WriteTransaction, group: &str, snapshot: &Snapshot, at: Timestamp) -> Result<()> {
-    let doing = "keeping a snapshot";
-    let mut snapshots = write.open_table(SNAPSHOTS).while_doing(doing)?;
-    let mut bodies = write.open_table(BODIES).while_doing(doing)?;
-    let mut resources = Vec::with_capacity(snapshot.len());
-    for resource in snapshot.iter() {
-        let hash = resource.version().to_string();
-        if bodies.get(hash.as_str()).while_doing(doing)?.is_none() {
-            bodies.insert(hash.as_str(), &resource.body()[..]).while_doing(doing)?;
-        }
-        resources.push((resource.resource_type().type_url().to_owned(), resource.name().to_string(), hash));
-    }
-    let mut kept = Vec::new();
-    for row in snapshots.range((group, 0)..=(group, u64::MAX)).while_doing(doing)? {
-        let (key, value) = row.while_doing(doing)?;
-        kept.push((key.value().1, decode::<Published>(value.value(), doing)?));
-    }
-    let version = snapshot.version().to_string();
-    let next = kept.last().map_or(0, |(number, _)| *number) + 1;
-    // The same content published again is the same snapshot, newer.
-    let surplus = (kept.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
-    let mut unused = BTreeSet::new();
-    for (at, (number, published)) in kept.iter().enumerate() {
-        if at < surplus || published.version == version {
-            snapshots.remove((group, *number)).while_doing(doing)?;
-            unused.extend(published.resources.iter().map(|(.., hash)| hash.clone()));
-        }
-    }
-    let published = Published { version, at, resources };
-    snapshots.insert((group, next), encode(&published, doing)?.as_slice()).while_doing(doing)?;
-    if unused.is_empty() {
-        return Ok(());
-    }
-    for row in snapshots.iter().while_doing(doing)? {
-        let published = decode::<Published>(row.while_doing(doing)?.1.value(), doing)?;
-        for (.., hash) in &published.resources {
-            unused.remove(hash);
-        }
-    }
-    for hash in unused {
-        bodies.remove(hash.as_str()).while_doing(doing)?;
     }
     Ok(())
 }
@@ -293,25 +230,17 @@ impl History for RedbStore {
     }
 
     fn snapshots(&self, group: Option<&str>) -> Result<Vec<SnapshotRecord>> {
-        let mut found: Vec<SnapshotRecord> = Vec::new();
-        for (group, published) in self.read_published(group)? {
-            let snapshot = self.assemble(&published)?;
-            let types = ResourceType::ALL.map(|t| (t, snapshot.version_of(t), snapshot.of_type(t).len()));
-            found.push(SnapshotRecord {
-                group,
-                version: snapshot.version(),
-                published_at: published.at,
-                types: types.to_vec(),
-            });
-        }
+        let read = self.database()?.begin_read().while_doing("reading the snapshots")?;
+        let records = snapshots::records(&read, group)?.into_iter();
+        let mut found: Vec<SnapshotRecord> = records.map(|(_, record)| record).collect();
         found.sort_by(|a, b| b.published_at.cmp(&a.published_at).then_with(|| a.group.cmp(&b.group)));
         Ok(found)
     }
 
     fn snapshot(&self, group: &str, version: ResourceVersion) -> Result<Option<Arc<Snapshot>>> {
-        let wanted = version.to_string();
-        let found = self.read_published(Some(group))?.into_iter().find(|(_, p)| p.version == wanted);
-        found.map(|(_, published)| self.assemble(&published)).transpose()
+        let read = self.database()?.begin_read().while_doing("reading a snapshot")?;
+        let found = snapshots::records(&read, Some(group))?.into_iter().find(|(_, record)| record.version == version);
+        found.map(|(number, _)| snapshots::assemble(&read, group, number)).transpose()
     }
 }
 

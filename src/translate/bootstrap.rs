@@ -13,6 +13,10 @@ use super::listener::REQUEST_HEADERS_TIMEOUT;
 use crate::model::{Fleet, Pattern};
 use crate::xds::Variant;
 
+mod grpc;
+
+pub use grpc::grpc_bootstrap;
+
 /// What a bootstrap says. Start from [`BootstrapOptions::new`] or [`BootstrapOptions::for_fleet`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct BootstrapOptions {

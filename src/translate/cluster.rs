@@ -13,15 +13,26 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::{HttpProtocolOptions, http_protocol_options};
 use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt32Value};
 
-use super::{cluster_name, duration, over_ads, packed};
-use crate::model::{self, Protocol, Service, Version};
-use crate::xds::{Resource, ResourceError};
+use super::check::checked;
+use super::patch::Raw;
+use super::{TranslateError, cluster_name, duration, over_ads, packed};
+use crate::model::{self, PatchTarget, Protocol, Service, Version};
+use crate::xds::Resource;
 
-/// The cluster and the endpoints of every version of a service.
-pub(super) fn resources(service: &Service) -> impl Iterator<Item = Result<Resource, ResourceError>> + '_ {
+/// The cluster and the endpoints of every version of a service; `fleet` is for errors alone.
+pub(super) fn resources<'a>(
+    fleet: &'a str,
+    service: &'a Service,
+) -> impl Iterator<Item = Result<Resource, TranslateError>> + 'a {
+    let raw = Raw::of_service(fleet, service);
     service.versions.iter().flat_map(move |(name, version)| {
         let name = cluster_name(&service.name, name);
-        [Resource::cluster(&cluster(service, &name)), Resource::endpoint(&endpoints(version, &name))]
+        let cluster = raw.onto(PatchTarget::Cluster, cluster(service, &name));
+        [
+            cluster.and_then(|cluster| raw.resource(&cluster, Resource::cluster, !raw.is_empty())),
+            raw.resource(&endpoints(version, &name), Resource::endpoint, false),
+        ]
+        .map(|made| checked(fleet, Some(service), made?))
     })
 }
 
@@ -88,7 +99,7 @@ fn endpoints(version: &Version, cluster: &str) -> ClusterLoadAssignment {
     ClusterLoadAssignment { cluster_name: cluster.to_owned(), endpoints: localities.collect(), ..Default::default() }
 }
 
-fn endpoint(at: std::net::SocketAddr) -> LbEndpoint {
+pub(super) fn endpoint(at: std::net::SocketAddr) -> LbEndpoint {
     LbEndpoint {
         host_identifier: Some(lb_endpoint::HostIdentifier::Endpoint(Endpoint {
             address: Some(address(at)),

@@ -1,14 +1,18 @@
 //! Which proxies are given the same snapshot: those of one fleet that understand the same things. PURE.
 
+use super::grpc;
 use crate::model::{Fleet, NodeSelector, World};
 use crate::xds::Node;
 
-/// What a proxy understands beyond the common core.
+/// What a client understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dialect {
     /// Whether it has the access logger `envoy.access_loggers.stats`. A proxy without it rejects a listener that asks
     /// for it, and would open none.
     pub stats_access_logger: bool,
+    /// Whether it is a gRPC client that resolves `xds:///NAME` itself: it opens no ports, and takes other forms of
+    /// listeners, clusters and endpoints than Envoy does.
+    pub proxyless: bool,
 }
 
 /// The first Envoy that has the stats access logger.
@@ -16,23 +20,33 @@ const STATS_ACCESS_LOGGER_SINCE: (u32, u32, u32) = (1, 37, 0);
 
 impl Dialect {
     /// Of an Envoy from 1.37 on.
-    pub const MODERN: Dialect = Dialect { stats_access_logger: true };
-    /// What every client understands: an older Envoy, a gRPC client, or one that does not say what it is.
-    pub const PLAIN: Dialect = Dialect { stats_access_logger: false };
+    pub const MODERN: Dialect = Dialect { stats_access_logger: true, proxyless: false };
+    /// What every proxy understands: an older Envoy, or one that does not say what it is.
+    pub const PLAIN: Dialect = Dialect { stats_access_logger: false, proxyless: false };
+    /// Of a gRPC client without a proxy.
+    pub const GRPC: Dialect = Dialect { stats_access_logger: false, proxyless: true };
     /// All there are.
-    pub const ALL: [Dialect; 2] = [Self::MODERN, Self::PLAIN];
+    pub const ALL: [Dialect; 3] = [Self::MODERN, Self::PLAIN, Self::GRPC];
 
-    /// What a proxy understands, by what it says it is. In doubt, the plain one.
+    /// What a client understands, by what it says it is. In doubt, the plain one.
     pub fn of(node: &Node) -> Self {
+        // `gRPC C-core linux Python`, `gRPC Node Pure JS`, `gRPC Java`, `gRPC Go`.
+        if node.user_agent.starts_with("gRPC ") {
+            return Self::GRPC;
+        }
         let recent = node.version.is_some_and(|version| version >= STATS_ACCESS_LOGGER_SINCE);
-        Self { stats_access_logger: node.user_agent == "envoy" && recent }
+        if node.user_agent == "envoy" && recent { Self::MODERN } else { Self::PLAIN }
     }
 }
 
-/// The name of the proxies of a fleet that speak a dialect: the fleet's own for the modern one, `edge~plain` for the
-/// others (no fleet's name has a `~`).
+/// The name of the clients of a fleet that speak a dialect: the fleet's own for the modern one, `edge~grpc` for gRPC
+/// clients, `edge~plain` for the others (no fleet's name has a `~`).
 pub fn group_name(fleet: &str, dialect: Dialect) -> String {
-    if dialect.stats_access_logger { fleet.to_owned() } else { format!("{fleet}~plain") }
+    match (dialect.proxyless, dialect.stats_access_logger) {
+        (true, _) => format!("{fleet}~grpc"),
+        (false, true) => fleet.to_owned(),
+        (false, false) => format!("{fleet}~plain"),
+    }
 }
 
 /// The fleet that a proxy belongs to: of those whose selector fits, the one with the most conditions, and among equals
@@ -54,10 +68,19 @@ fn selects(selector: &NodeSelector, node: &Node) -> bool {
         && selector.metadata.iter().all(|(key, value)| node.metadata.get(key) == Some(value))
 }
 
-/// Every group there can be, by name: each fleet in each dialect.
+/// Every group there can be, by name: each fleet in each dialect, and in that of gRPC clients only where they can reach
+/// a service.
 pub fn all_groups<'a>(world: &'a World) -> Vec<(String, &'a Fleet, Dialect)> {
     let in_dialects = |fleet: &'a Fleet| Dialect::ALL.map(|dialect| (group_name(&fleet.name, dialect), fleet, dialect));
-    world.fleets.values().flat_map(in_dialects).collect()
+    let is_of_use =
+        |fleet: &Fleet, dialect: Dialect| !dialect.proxyless || !services_of(world, fleet, dialect).is_empty();
+    let all = world.fleets.values().flat_map(in_dialects);
+    all.filter(|(_, fleet, dialect)| is_of_use(fleet, *dialect)).collect()
+}
+
+/// The names of the services that a group's clients can reach, each once, sorted.
+pub fn services_of<'a>(world: &'a World, fleet: &'a Fleet, dialect: Dialect) -> Vec<&'a str> {
+    if dialect.proxyless { grpc::services(fleet, &world.services) } else { fleet.services() }
 }
 
 #[cfg(test)]
@@ -74,7 +97,10 @@ mod tests {
             ("envoy", Some((2, 0, 0)), Dialect::MODERN),
             ("envoy", Some((1, 36, 99)), Dialect::PLAIN),
             ("envoy", None, Dialect::PLAIN),
-            ("gRPC Python", Some((1, 85, 1)), Dialect::PLAIN),
+            ("gRPC C-core linux Python", Some((1, 85, 1)), Dialect::GRPC),
+            ("gRPC Node Pure JS", Some((1, 14, 1)), Dialect::GRPC),
+            ("gRPC Go", None, Dialect::GRPC),
+            ("grpcurl", Some((1, 9, 3)), Dialect::PLAIN),
             ("", Some((1, 40, 0)), Dialect::PLAIN),
         ] {
             let node = Node { user_agent: user_agent.into(), version, ..Node::default() };
@@ -83,7 +109,7 @@ mod tests {
     }
 
     fn fleet(name: &str, nodes: NodeSelector) -> Fleet {
-        Fleet { name: name.into(), nodes, listeners: Vec::new(), route_configs: Vec::new() }
+        Fleet { name: name.into(), nodes, listeners: Vec::new(), route_configs: Vec::new(), config_canary: None }
     }
 
     fn world(fleets: impl IntoIterator<Item = Fleet>) -> World {
@@ -145,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fleet_has_a_group_in_each_dialect() {
+    fn each_fleet_has_a_group_for_each_kind_of_envoy() {
         let world = world(["edge", "inner"].map(|name| fleet(name, NodeSelector::default())));
         let groups = all_groups(&world);
         let names: Vec<&str> = groups.iter().map(|(name, ..)| name.as_str()).collect();

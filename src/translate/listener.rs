@@ -9,26 +9,34 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 
-use super::{Dialect, cluster::address, duration, over_ads, packed};
-use crate::model;
-use crate::xds::{Resource, ResourceError};
+use super::check::checked;
+use super::patch::Raw;
+use super::{Dialect, TranslateError, cluster::address, duration, over_ads, packed};
+use crate::model::{self, Fleet, PatchTarget};
+use crate::xds::Resource;
 
 /// How long the head of a request may take from its first byte on. Streams may stay quiet for ever where a service
 /// says so, so this is what keeps a slow caller from holding a stream without even asking for anything.
 pub(super) const REQUEST_HEADERS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The listener. It asks for the route configuration of its own name.
-pub(super) fn resource(of: &model::Listener, dialect: Dialect) -> Result<Resource, ResourceError> {
+pub(super) fn resource(fleet: &Fleet, of: &model::Listener, dialect: Dialect) -> Result<Resource, TranslateError> {
+    let raw = Raw::of_part(&fleet.name, &of.name, &of.envoy);
+    let manager = connection_manager(&of.name, dialect);
     let manager = Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(filter::ConfigType::TypedConfig(packed(&connection_manager(&of.name, dialect)))),
+        config_type: Some(filter::ConfigType::TypedConfig(raw.packed(PatchTarget::ConnectionManager, &manager)?)),
     };
-    Resource::listener(&Listener {
+    let chain = raw.onto(PatchTarget::FilterChain, FilterChain { filters: vec![manager], ..Default::default() })?;
+    let listener = Listener {
         name: of.name.clone(),
         address: Some(address(of.bind)),
-        filter_chains: vec![FilterChain { filters: vec![manager], ..Default::default() }],
+        filter_chains: vec![chain],
         ..Default::default()
-    })
+    };
+    let listener = raw.onto(PatchTarget::Listener, listener)?;
+    let listener = raw.resource(&listener, Resource::listener, !raw.is_empty())?;
+    checked(&fleet.name, None, listener)
 }
 
 fn connection_manager(name: &str, dialect: Dialect) -> HttpConnectionManager {

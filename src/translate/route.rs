@@ -1,4 +1,11 @@
 //! Route configurations: which host's requests go to which version. PURE. The only resources that a plan changes.
+//!
+//! A virtual host is a function of its service's spec and plan alone, and is encoded and checked once
+//! ([`VirtualHostField`]); a configuration is these, one after the other, in a [`Frame`] ([`Table`]). So a step costs one
+//! virtual host, however many there are.
+
+mod frame;
+mod table;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,65 +14,128 @@ use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster, route, route_action, route_match,
     weighted_cluster::ClusterWeight,
 };
-use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value};
+use envoy_types::pb::google::protobuf::UInt32Value;
+use prost::Message;
 
-use super::{TranslateError, cluster_name, duration};
-use crate::model::{Fleet, Service, Share, TrafficPlan, Weight};
-use crate::xds::Resource;
+pub(super) use frame::Frame;
+pub(super) use table::Table;
 
-/// The route configuration `name` of a fleet, with a virtual host for each of the services `to`.
+use super::patch::Raw;
+use super::{TranslateError, check, cluster_name, duration};
+use crate::model::{Fleet, PatchTarget, Patches, Service, Share, TrafficPlan, Weight};
+use crate::xds::resource::Reference;
+use crate::xds::{Resource, ResourceType};
+
+/// What a fleet's spec says of a route configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Routes<'a> {
+    pub(super) name: &'a str,
+    /// As they are written.
+    pub(super) services: &'a [String],
+    pub(super) envoy: &'a Patches,
+}
+
+/// The route configurations of a fleet: those of its listeners, then its own.
+pub(super) fn all_of(fleet: &Fleet) -> impl Iterator<Item = Routes<'_>> {
+    let of_listeners =
+        fleet.listeners.iter().map(|of| Routes { name: &of.name, services: &of.services, envoy: &of.envoy });
+    let own = fleet.route_configs.iter().map(|of| Routes { name: &of.name, services: &of.services, envoy: &of.envoy });
+    of_listeners.chain(own)
+}
+
+/// A route configuration of a fleet, with a virtual host for each of its services.
 pub(super) fn resource(
     fleet: &Fleet,
-    name: &str,
-    to: &[String],
+    Routes { name, services: to, envoy }: Routes<'_>,
     services: &BTreeMap<String, Service>,
     plans: &BTreeMap<String, TrafficPlan>,
 ) -> Result<Resource, TranslateError> {
     let mut to: Vec<&str> = to.iter().map(String::as_str).collect();
     to.sort_unstable();
     to.dedup();
-    let mut owner: BTreeMap<String, &str> = BTreeMap::new();
-    let mut virtual_hosts = Vec::with_capacity(to.len());
+    let mut hosts = Hosts::new(&fleet.name, name);
+    let mut fields = Vec::with_capacity(to.len());
     for service in to {
         let (fleet, owned) = (|| fleet.name.clone(), || service.to_owned());
         let spec =
             services.get(service).ok_or_else(|| TranslateError::UnknownService { fleet: fleet(), service: owned() })?;
         let plan = plans.get(service).ok_or_else(|| TranslateError::NoPlan { fleet: fleet(), service: owned() })?;
-        let domains = domains(spec);
-        for host in &domains {
-            if let Some(first) = owner.insert(host.clone(), service) {
+        hosts.take(spec)?;
+        fields.push(virtual_host(&fleet(), spec, plan)?);
+    }
+    let table = Table::new(name, Frame::new(name, Raw::of_part(&fleet.name, name, envoy))?, fields.iter());
+    table
+        .map(|table| table.resource().clone())
+        .map_err(|source| TranslateError::Resource { fleet: fleet.name.clone(), source })
+}
+
+/// The hosts of one route configuration. Each may stand there once.
+pub(super) struct Hosts<'a> {
+    fleet: &'a str,
+    route_config: &'a str,
+    owner: BTreeMap<String, &'a str>,
+}
+
+impl<'a> Hosts<'a> {
+    /// None yet.
+    pub(super) fn new(fleet: &'a str, route_config: &'a str) -> Self {
+        Self { fleet, route_config, owner: BTreeMap::new() }
+    }
+
+    /// Takes those of a service.
+    ///
+    /// # Errors
+    /// When another service has one of them.
+    pub(super) fn take(&mut self, service: &'a Service) -> Result<(), TranslateError> {
+        for host in domains(service) {
+            if let Some(first) = self.owner.insert(host.clone(), &service.name) {
                 return Err(TranslateError::HostTwice {
-                    fleet: fleet(),
-                    route_config: name.to_owned(),
-                    host: host.clone(),
+                    fleet: self.fleet.to_owned(),
+                    route_config: self.route_config.to_owned(),
+                    host,
                     first: first.to_owned(),
-                    second: owned(),
+                    second: service.name.clone(),
                 });
             }
         }
-        virtual_hosts.push(VirtualHost {
-            name: owned(),
-            domains,
-            routes: vec![route(spec, destination(&fleet(), spec, plan)?)],
-            ..Default::default()
-        });
+        Ok(())
     }
-    let config = RouteConfiguration {
-        name: name.to_owned(),
-        virtual_hosts,
-        // Callers put the port into `Host` (curl does, gRPC clients do); a spec that names ports itself means them.
-        ignore_port_in_host_matching: !owner.keys().any(|host| has_port(host)),
-        // Off (the default with RDS), Envoy takes a route to a cluster that it was never given, and answers those
-        // requests with a 503 that bears no cluster: invisible to the analysis. On, it rejects the configuration and
-        // keeps its routes, so an ACK means that the proxy can really send requests there.
-        validate_clusters: Some(BoolValue { value: true }),
-        ..Default::default()
-    };
-    Resource::route(&config).map_err(|source| TranslateError::Resource { fleet: fleet.name.clone(), source })
+}
+
+/// A virtual host, encoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct VirtualHostField {
+    /// Field 2 of a route configuration, with its tag.
+    bytes: Box<[u8]>,
+    refers_to: Box<[Reference]>,
+    /// Whether one of its hosts names a port.
+    has_port: bool,
+}
+
+/// The virtual host of a service; `fleet` is for errors alone.
+pub(super) fn virtual_host(
+    fleet: &str,
+    service: &Service,
+    plan: &TrafficPlan,
+) -> Result<VirtualHostField, TranslateError> {
+    let domains = domains(service);
+    let has_port = domains.iter().any(|host| has_port(host));
+    let raw = Raw::of_service(fleet, service);
+    let route = raw.onto(PatchTarget::Route, route(service, destination(fleet, service, plan)?))?;
+    let virtual_host = VirtualHost { name: service.name.clone(), domains, routes: vec![route], ..Default::default() };
+    let virtual_host = raw.onto(PatchTarget::VirtualHost, virtual_host)?;
+    let bytes = virtual_host.encode_to_vec();
+    check::check(fleet, Some(service), ResourceType::VirtualHost, &service.name, &bytes)?;
+    // A configuration of it alone tells what it refers to, and ends in the field.
+    let mut alone = RouteConfiguration { name: service.name.clone(), ..Default::default() };
+    let begins = alone.encoded_len();
+    alone.virtual_hosts.push(virtual_host);
+    let alone = raw.resource(&alone, Resource::route, !raw.is_empty())?;
+    Ok(VirtualHostField { bytes: alone.body()[begins..].into(), refers_to: alone.refers_to().into(), has_port })
 }
 
 /// The hosts, as Envoy compares them: without case, each once.
-fn domains(service: &Service) -> Vec<String> {
+pub(super) fn domains(service: &Service) -> Vec<String> {
     let mut hosts: Vec<String> = service.hosts.iter().map(|h| h.to_ascii_lowercase()).collect();
     hosts.sort_unstable();
     hosts.dedup();
@@ -73,7 +143,7 @@ fn domains(service: &Service) -> Vec<String> {
 }
 
 /// Whether a host ends in a port; the colons of a bracketed IPv6 address are none.
-fn has_port(host: &str) -> bool {
+pub(super) fn has_port(host: &str) -> bool {
     host.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
@@ -96,7 +166,7 @@ fn route(service: &Service, destination: route_action::ClusterSpecifier) -> Rout
     }
 }
 
-fn destination(
+pub(super) fn destination(
     fleet: &str,
     service: &Service,
     plan: &TrafficPlan,

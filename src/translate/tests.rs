@@ -24,6 +24,7 @@ fn service(name: &str, versions: &[&str]) -> (String, Service) {
         outlier_detection: None,
         connect_timeout: Duration::from_secs(1),
         timeout: None,
+        envoy: Default::default(),
     };
     (name.to_owned(), service)
 }
@@ -35,12 +36,14 @@ fn fleet() -> Fleet {
         name: name.to_owned(),
         bind: ([0, 0, 0, 0], port).into(),
         services: names(services),
+        envoy: Default::default(),
     };
     Fleet {
         name: "edge".to_owned(),
         nodes: NodeSelector::default(),
         listeners: vec![listener("in", 1, &["a", "b"]), listener("out", 2, &["a"])],
-        route_configs: vec![RouteConfig { name: "own".to_owned(), services: names(&["a"]) }],
+        route_configs: vec![RouteConfig { name: "own".to_owned(), services: names(&["a"]), envoy: Default::default() }],
+        config_canary: None,
     }
 }
 
@@ -64,7 +67,7 @@ fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
 
 fn destination(snapshot: &Snapshot, config: &str, virtual_host: &str) -> ClusterSpecifier {
     let body = snapshot.get(ResourceType::Route, config).expect("the route configuration").body();
-    let config = RouteConfiguration::decode(&**body).expect("a route configuration");
+    let config = RouteConfiguration::decode(body).expect("a route configuration");
     let host = config.virtual_hosts.into_iter().find(|h| h.name == virtual_host).expect("the virtual host");
     let [route] = <[_; 1]>::try_from(host.routes).expect("one route");
     let Some(route::Action::Route(action)) = route.action else { panic!("it leads nowhere") };
@@ -89,6 +92,7 @@ fn a_step_changes_the_service_s_routes_and_nothing_else() {
         name: "b-only".into(),
         bind: ([0, 0, 0, 0], 3).into(),
         services: vec!["b".into()],
+        envoy: Default::default(),
     });
     for (before, after) in [(0.0, 5.0), (5.0, 50.0), (50.0, 100.0), (50.0, 0.0)] {
         let [before, after] = [before, after].map(|w| built(&fleet, &services(), &plans(w)));
@@ -114,9 +118,10 @@ fn what_stays_the_same_has_the_same_version() {
 }
 
 #[test]
-fn only_the_listeners_differ_between_dialects() {
-    let [modern, plain] = Dialect::ALL.map(|d| snapshot(&fleet(), &services(), &plans(5.0), d).expect("a snapshot"));
-    for resource_type in ResourceType::ALL {
+fn only_the_listeners_differ_between_proxies() {
+    let [modern, plain] =
+        [Dialect::MODERN, Dialect::PLAIN].map(|d| snapshot(&fleet(), &services(), &plans(5.0), d).expect("a snapshot"));
+    for resource_type in ResourceType::CORE {
         let same = modern.version_of(resource_type) == plain.version_of(resource_type);
         assert_eq!(same, resource_type != ResourceType::Listener, "{resource_type}");
     }
@@ -141,9 +146,9 @@ fn without_what_a_route_names_there_is_no_snapshot() {
         let (resource_type, name) = (missing.resource_type(), &**missing.name());
         let is_named = match resource_type {
             ResourceType::Cluster => name != "a/v3",
-            ResourceType::Endpoint => true,
             ResourceType::Listener => false,
             ResourceType::Route => name != "own",
+            _ => true,
         };
         assert_eq!(builder.build().is_err(), is_named, "without {resource_type} {name}");
     }
@@ -199,8 +204,38 @@ fn ports_count_only_where_the_spec_names_them() {
         services.get_mut("a").expect("it").hosts = hosts.iter().map(|h| h.to_string()).collect();
         let snapshot = built(&fleet(), &services, &plans(5.0));
         let body = snapshot.get(ResourceType::Route, "own").expect("it").body();
-        let config = RouteConfiguration::decode(&**body).expect("a route configuration");
+        let config = RouteConfiguration::decode(body).expect("a route configuration");
         assert_eq!(config.ignore_port_in_host_matching, ignored, "{hosts:?}");
+    }
+}
+
+#[test]
+fn what_envoy_forbids_is_kept_back_and_told_of_the_document_it_is_in() {
+    type Change = fn(&mut Services);
+    let cases: [(&str, Document, Change); 3] = [
+        (
+            "fleet edge: Envoy's own rules forbid CDS a/v1: connect_timeout must be more than 0s, got 0s",
+            Document::Service("a"),
+            |services| services.get_mut("a").expect("it").connect_timeout = Duration::ZERO,
+        ),
+        (
+            "fleet edge: Envoy's own rules forbid VHDS b: domains[0] must be without line breaks and NUL, \
+             got \"b\\0\"",
+            Document::Service("b"),
+            |services| services.get_mut("b").expect("it").hosts = vec!["b\0".to_owned()],
+        ),
+        (
+            "fleet edge: Envoy's own rules forbid VHDS a: domains must have at least 1 item, got 0 items",
+            Document::Service("a"),
+            |services| services.get_mut("a").expect("it").hosts.clear(),
+        ),
+    ];
+    for (message, document, change) in cases {
+        let mut services = services();
+        change(&mut services);
+        let error = snapshot(&fleet(), &services, &plans(5.0), Dialect::MODERN).expect_err(message);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.document(), document);
     }
 }
 

@@ -4,6 +4,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 
 use super::*;
 use crate::model::World;
+use crate::xds::Resource;
 
 fn snapshot(names: &[&str]) -> Arc<Snapshot> {
     let mut builder = Snapshot::builder();
@@ -25,7 +26,7 @@ fn publish(store: &RedbStore, second: i64, snapshot: &Arc<Snapshot>) {
 
 fn bodies(store: &RedbStore) -> usize {
     let read = store.database().expect("open").begin_read().expect("a transaction");
-    let table = read.open_table(BODIES).expect("the table");
+    let table = read.open_table(snapshots::BODIES).expect("the table");
     table.iter().expect("rows").count()
 }
 
@@ -157,9 +158,77 @@ fn old_snapshots_go_and_take_their_bodies_along() {
     for number in 0..60 {
         publish(&store, number, &snapshot(&["always", &format!("only-{number}")]));
     }
-    assert_eq!(store.snapshots(None).expect("snapshots").len(), SNAPSHOTS_KEPT);
-    assert_eq!(bodies(&store), SNAPSHOTS_KEPT + 1);
+    assert_eq!(store.snapshots(None).expect("snapshots").len(), snapshots::KEPT);
+    assert_eq!(bodies(&store), snapshots::KEPT + 1);
     assert!(store.load().is_ok());
+}
+
+#[test]
+fn what_format_1_kept_is_taken_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (one, two) = (snapshot(&["a", "always"]), snapshot(&["always", "b"]));
+    {
+        let store = RedbStore::open(directory.path()).expect("a store");
+        let write = store.database().expect("open").begin_write().expect("a transaction");
+        let whole: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("snapshots");
+        for (group, number, snapshot) in [("edge", 1, &one), ("edge", 2, &two), ("sidecar", 7, &one)] {
+            let resource = |r: &Resource| (r.resource_type().type_url(), r.name().to_string(), r.version());
+            let resources: Vec<_> = snapshot.iter().map(resource).collect();
+            let row = serde_json::json!({"version": snapshot.version(), "at": at(number), "resources": resources});
+            let (key, row) = ((group, number.cast_unsigned()), row.to_string());
+            write.open_table(whole).expect("the table").insert(key, row.as_bytes()).expect("written");
+            for resource in snapshot.iter() {
+                let (hash, mut bodies) =
+                    (resource.version().to_string(), write.open_table(snapshots::BODIES).expect("it"));
+                bodies.insert(hash.as_str(), resource.body()).expect("written");
+            }
+        }
+        write.open_table(META).expect("the table").insert("format", &b"1"[..]).expect("written");
+        write.commit().expect("kept");
+    }
+    let store = RedbStore::open(directory.path()).expect("the store again");
+    let kept = store.snapshots(Some("edge")).expect("snapshots");
+    let kept: Vec<_> = kept.into_iter().map(|record| (record.version, record.published_at)).collect();
+    assert_eq!(kept, [(two.version(), at(2)), (one.version(), at(1))]);
+    assert_eq!(store.snapshot("edge", one.version()).expect("a snapshot"), Some(Arc::clone(&one)));
+    let newest = [("edge".to_owned(), two), ("sidecar".to_owned(), one)];
+    assert_eq!(store.load().expect("what was kept").snapshots, newest);
+    assert_eq!(bodies(&store), 3);
+}
+
+/// How many rows there are of resources and of uses.
+fn rows(store: &RedbStore) -> (usize, usize) {
+    let read = store.database().expect("open").begin_read().expect("a transaction");
+    snapshots::rows(&read)
+}
+
+#[test]
+fn a_change_writes_what_it_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let names: Vec<String> = (0..200).map(|number| format!("cluster-{number}")).collect();
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let store = RedbStore::open(directory.path()).expect("a store");
+    publish(&store, 0, &snapshot(&all));
+    assert_eq!(rows(&store), (200, 200));
+    all.push("one-more");
+    publish(&store, 1, &snapshot(&all));
+    assert_eq!(rows(&store), (201, 201));
+    // A store that is opened anew compares with what it finds.
+    drop(store);
+    let store = RedbStore::open(directory.path()).expect("the store again");
+    all.remove(0);
+    publish(&store, 2, &snapshot(&all));
+    assert_eq!(rows(&store), (201, 201), "the one that is gone is in the snapshots before");
+    for number in 3..60 {
+        all[0] = if number % 2 == 0 { "even" } else { "odd" };
+        publish(&store, number, &snapshot(&all));
+    }
+    let kept = store.snapshots(Some("edge")).expect("snapshots");
+    for SnapshotRecord { version, types, .. } in &kept {
+        let snapshot = store.snapshot("edge", *version).expect("readable").expect("it is kept");
+        assert_eq!((snapshot.version(), snapshot.len()), (*version, types.iter().map(|(.., count)| count).sum()));
+    }
+    assert_eq!(kept.len(), 5, "two that alternate are two");
 }
 
 #[test]

@@ -22,7 +22,10 @@ fn fleet() -> Fleet {
             metadata: [("on".to_owned(), "~".to_owned()), ("a: b".to_owned(), "\"\\\n\u{2028}ü#".to_owned())].into(),
         },
         listeners: Vec::new(),
-        route_configs: ["web", "null"].map(|n| RouteConfig { name: n.into(), services: Vec::new() }).into(),
+        route_configs: ["web", "null"]
+            .map(|n| RouteConfig { name: n.into(), services: Vec::new(), envoy: Default::default() })
+            .into(),
+        config_canary: None,
     }
 }
 
@@ -85,9 +88,9 @@ fn its_own_listeners_are_like_those_from_the_server() {
         assert_eq!(own.len(), 2);
         for (mut manager, name) in own.into_iter().zip(["web", "null"]) {
             let bind = "0.0.0.0:1".parse().expect("an address");
-            let given = model::Listener { name: name.into(), bind, services: Vec::new() };
-            let resource = listener::resource(&given, dialect).expect("a listener");
-            let from_server = managers(&[Listener::decode(&**resource.body()).expect("a listener")]);
+            let given = model::Listener { name: name.into(), bind, services: Vec::new(), envoy: Default::default() };
+            let resource = listener::resource(&fleet(), &given, dialect).expect("a listener");
+            let from_server = managers(&[Listener::decode(resource.body()).expect("a listener")]);
             if let Some(RouteSpecifier::Rds(rds)) = &mut manager.route_specifier {
                 let waits = rds.config_source.as_mut().and_then(|source| source.initial_fetch_timeout.take());
                 assert_eq!(waits, Some(Default::default()), "a listener of one's own waits for ever");
