@@ -1,7 +1,7 @@
 //! What the proxies report of their users' requests: lean decoding of `MetricsService` and load reports, and the
 //! counts of each report as differences.
 //!
-//! [`wire`], [`report`], `sample`, `counters`, `load` and `proxy` are PURE: messages and the time they came at in,
+//! [`wire`], [`report`], `sample`, `counters`, `load`, `tally` and `proxy` are PURE: messages and the time they came at in,
 //! [`NodeReport`]s out. [`server`] is the SHELL that speaks gRPC. Must not know releases, rollouts or verdicts.
 //!
 //! Invariant: no request is told twice, and none that was not made. What is missing, repeated, out of order, not a
@@ -13,6 +13,7 @@ mod proxy;
 pub mod report;
 mod sample;
 pub mod server;
+mod tally;
 pub mod wire;
 
 pub use report::{ClusterDelta, Histogram, NodeReport, Source};

@@ -6,18 +6,23 @@
 //! Invariants: nothing is published that was not kept, with one exception: a revert is published even when the store
 //! fails, because standing still would go on hurting users; it is kept as soon as the store is back.
 
+mod audience;
 mod desk;
+mod held;
 mod outage;
+mod refusal;
+mod show;
 mod turn;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imbl::OrdMap;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use desk::{Desk, Refusal};
+pub use desk::Desk;
+pub use refusal::Refusal;
 
 use super::{Command, CommandError, ReleaseStatus};
 use crate::model::World;
@@ -42,13 +47,13 @@ pub struct Order {
     pub reply: oneshot::Sender<Result<ReleaseStatus, CommandError>>,
 }
 
-/// What the engine shows to the world.
-#[derive(Debug, Clone, Default)]
+/// What the engine shows to the world. Two that share most of what they show are compared at little cost.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
     /// By name.
-    pub releases: BTreeMap<String, ReleaseStatus>,
+    pub releases: OrdMap<String, Arc<ReleaseStatus>>,
     /// Per group, what its proxies are given now, and since when.
-    pub groups: BTreeMap<String, (Arc<Snapshot>, Timestamp)>,
+    pub groups: OrdMap<String, (Arc<Snapshot>, Timestamp)>,
     /// When the specs in force were applied.
     pub applied_at: Option<Timestamp>,
     /// How many fleets they have.

@@ -1,6 +1,6 @@
 //! PURE: how each cluster did over the last seconds, for people. Nothing is decided from it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ const SPAN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct RecentTraffic {
     clusters: BTreeMap<Arc<str>, VecDeque<(Instant, ClusterDelta)>>,
+    changed: BTreeSet<Arc<str>>,
 }
 
 impl RecentTraffic {
@@ -21,6 +22,7 @@ impl RecentTraffic {
     pub fn add(&mut self, report: &NodeReport) {
         for (cluster, delta) in &report.clusters {
             if delta.requests > 0 {
+                self.changed.insert(Arc::clone(cluster));
                 self.clusters.entry(Arc::clone(cluster)).or_default().push_back((report.until, delta.clone()));
             }
         }
@@ -28,12 +30,18 @@ impl RecentTraffic {
 
     /// Forgets what is older than the span.
     pub fn expire(&mut self, now: Instant) {
-        self.clusters.retain(|_, reports| {
+        self.clusters.retain(|cluster, reports| {
             while reports.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > SPAN) {
                 reports.pop_front();
+                self.changed.insert(Arc::clone(cluster));
             }
             !reports.is_empty()
         });
+    }
+
+    /// The clusters of which [`of`](Self::of) may say something else than when this was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.changed)
     }
 
     /// How a cluster did.

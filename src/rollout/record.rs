@@ -57,6 +57,11 @@ pub enum Record {
         /// What they came to, with everything before them.
         evidence: Evidence,
     },
+    /// The proxies rejected what the release needs, or the first of them had trouble with it.
+    Held {
+        /// What, who, and in which words.
+        reason: String,
+    },
     /// The release waits for a person.
     Waiting {
         /// What for.
@@ -115,6 +120,7 @@ impl Record {
             Record::StepBegun { .. } => "stepBegun",
             Record::Settled { .. } => "settled",
             Record::Measured { .. } => "measured",
+            Record::Held { .. } => "held",
             Record::Waiting { .. } => "waiting",
             Record::Judged { .. } => "judged",
             Record::Ordered { .. } => "ordered",
@@ -146,6 +152,7 @@ impl Record {
                 e_value(evidence.advance_evidence),
                 e_value(evidence.advance_bound),
             ),
+            Record::Held { reason } => format!("held: {reason}"),
             Record::Waiting { reason } => format!("waits: {reason}"),
             Record::Judged { verdict, reason } => format!("{verdict}: {reason}"),
             Record::Ordered { command } => format!("ordered: {}", command.describe()),

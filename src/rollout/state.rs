@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Judge;
-use crate::model::{Step, TrafficPlan, Weight};
+use crate::model::{Release, Step, TrafficPlan, Weight};
 
 /// How many former stable versions are remembered.
 const REMEMBERED: usize = 10;
@@ -28,6 +28,9 @@ pub struct Rollout {
     pub state: State,
     /// Held by hand.
     pub held: bool,
+    /// What the proxies have against it, as it was last told.
+    #[serde(default)]
+    pub obstacle: Option<String>,
     /// The canary's share that every connected proxy was last seen to have in force.
     pub actual: Weight,
     /// When what is going on was begun.
@@ -88,6 +91,10 @@ pub struct Progress {
 /// How far a step is. Times are of attended time: while the control plane was up, and nobody held the release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Stage {
+    /// Before the first step: the version's cluster and endpoints are with the proxies, and no traffic moves before every
+    /// one has accepted them. All services of a listener share one route configuration, so a route to a cluster that a
+    /// proxy refuses would hold up every other release there, and their reverts, too.
+    Preparing,
     /// A weight was published; the step is done when every proxy has it in force.
     Settling,
     /// A timed pause.
@@ -119,6 +126,7 @@ impl Rollout {
             former: Vec::new(),
             state: State::Healthy,
             held: false,
+            obstacle: None,
             actual: Weight::ZERO,
             started_at: now,
             changed_at: now,
@@ -147,6 +155,18 @@ impl Rollout {
             | State::Reverting { canary, .. }
             | State::Reverted { canary, .. } => Some(canary),
         }
+    }
+
+    /// Whether nothing is going on, nor will be until an order or another spec comes: an observation changes nothing.
+    pub fn is_at_rest(&self, release: &Release) -> bool {
+        let is_done = match &self.state {
+            State::Healthy => release.version == self.stable || release.paused,
+            State::Reverted { canary, .. } => {
+                release.version != self.stable && (release.version == *canary || release.paused)
+            }
+            State::Progressing(_) | State::Promoting { .. } | State::Reverting { .. } => false,
+        };
+        is_done && self.actual == Weight::ZERO
     }
 
     /// The versions that must not vanish from the specs: those with traffic, and the one that traffic returns to.

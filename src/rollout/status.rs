@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::fleet::{FleetState, Spread};
 use super::state::{Progress, Rollout, Stage, State};
-use super::transition::FleetState;
 use crate::analysis::Evidence;
 use crate::model::{Release, Weight};
 
@@ -169,7 +169,7 @@ fn phase(rollout: &Rollout, release: &Release) -> Phase {
         State::Progressing(_) if rollout.held || release.paused => Phase::Paused,
         State::Progressing(progress) => match progress.stage {
             Stage::Pausing { .. } | Stage::Waiting { .. } => Phase::Paused,
-            Stage::Settling | Stage::Analyzing { .. } => Phase::Progressing,
+            Stage::Preparing | Stage::Settling | Stage::Analyzing { .. } => Phase::Progressing,
         },
         State::Promoting { .. } => Phase::Promoting,
         State::Reverting { .. } => Phase::Reverting,
@@ -182,7 +182,10 @@ fn message(rollout: &Rollout, release: &Release, fleet: &FleetState) -> String {
         State::Healthy if rollout.stable != release.version => {
             format!("{} is not begun, because its spec says paused: true", release.version)
         }
-        State::Healthy => format!("{} has all the traffic", rollout.stable),
+        State::Healthy => match fleet.obstacle() {
+            Some(why) => format!("{} has all the traffic, with the last good configuration: {why}", rollout.stable),
+            None => format!("{} has all the traffic", rollout.stable),
+        },
         State::Reverted { canary, reason } => {
             format!("{canary} was reverted: {reason}. Fix it and release a new version, or `retry`")
         }
@@ -204,10 +207,14 @@ fn message(rollout: &Rollout, release: &Release, fleet: &FleetState) -> String {
 fn doing(progress: &Progress, release: &Release, fleet: &FleetState) -> String {
     let what = progress.steps.get(progress.step).map(ToString::to_string).unwrap_or_default();
     match &progress.stage {
+        Stage::Preparing => format!("no traffic to {} yet{}", progress.canary, unready(fleet)),
         Stage::Settling => format!("{what}{}", outstanding(fleet)),
         Stage::Pausing { spent } => format!("{what}, {} s are over{}", spent.as_secs(), outstanding(fleet)),
-        Stage::Waiting { reason } => reason.clone(),
-        Stage::Analyzing { .. } if !fleet.is_settled() || fleet.rejection.is_some() => {
+        Stage::Waiting { reason } => match fleet.obstacle() {
+            Some(why) => format!("{reason}; held: {why}"),
+            None => reason.clone(),
+        },
+        Stage::Analyzing { .. } if !fleet.is_settled() || !fleet.is_unhindered() => {
             format!("{what}{}", outstanding(fleet))
         }
         Stage::Analyzing { blind, .. } if *blind >= SILENCE => {
@@ -220,13 +227,41 @@ fn doing(progress: &Progress, release: &Release, fleet: &FleetState) -> String {
 
 /// What the fleet still owes, as the end of a sentence.
 fn outstanding(fleet: &FleetState) -> String {
+    let FleetState { proxies, in_force, .. } = fleet;
+    hindrance(fleet).unwrap_or_else(|| match &fleet.spread {
+        _ if fleet.is_settled() => String::new(),
+        Spread::First(first) => format!(": {first} of {proxies} proxies first, {in_force} have acknowledged it"),
+        Spread::Everywhere | Spread::Stopped(_) => {
+            format!(": {in_force} of {proxies} proxies have acknowledged it")
+        }
+    })
+}
+
+/// Why no traffic moves to a version yet, as the end of a sentence.
+fn unready(fleet: &FleetState) -> String {
+    let FleetState { proxies, ready, .. } = fleet;
+    hindrance(fleet).unwrap_or_else(|| match &fleet.spread {
+        _ if ready == proxies => outstanding(fleet),
+        Spread::First(first) => format!(": {first} of {proxies} proxies first, {ready} have accepted its cluster"),
+        Spread::Everywhere | Spread::Stopped(_) => {
+            format!(": {ready} of {proxies} proxies have accepted its cluster")
+        }
+    })
+}
+
+/// What is in the way of everything, as the end of a sentence.
+fn hindrance(fleet: &FleetState) -> Option<String> {
+    if let Some(obstacle) = fleet.obstacle() {
+        return Some(format!(": held: {obstacle}"));
+    }
     match fleet {
         FleetState { rejection: Some(text), .. } => {
-            format!(": held, because a proxy rejected its configuration: {text}")
+            Some(format!(": held, because a proxy rejected its configuration: {text}"))
         }
-        FleetState { returning: true, .. } => ": the server was restarted: waits for the proxies to come back".into(),
-        FleetState { proxies: 0, .. } => ": held, because no proxy of its fleets is connected".into(),
-        fleet if fleet.is_settled() => String::new(),
-        FleetState { proxies, in_force, .. } => format!(": {in_force} of {proxies} proxies have acknowledged it"),
+        FleetState { returning: true, .. } => {
+            Some(": the server was restarted: waits for the proxies to come back".into())
+        }
+        FleetState { proxies: 0, .. } => Some(": held, because no proxy of its fleets is connected".into()),
+        FleetState { .. } => None,
     }
 }

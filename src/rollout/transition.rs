@@ -3,17 +3,19 @@
 //! Nothing is done here: the caller keeps the new rollout together with its records, and only then publishes what
 //! [`Rollout::plan`] says. The same event given twice does no harm: a weight that is in force is in force again.
 //!
-//! Invariants: `abort` reaches the stable version from every state; nothing advances without a proxy that has the
-//! weight in force, or while something is rejected; no data is never a pass; time counts only while it was attended.
+//! Invariants: `abort` reaches the stable version from every state; no traffic moves to a version that some proxy has not
+//! accepted; nothing advances without a proxy that has the weight in force, or while something that the release needs is
+//! rejected; no data is never a pass; time counts only while it was attended.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::fleet::FleetState;
 use super::state::{Progress, Rollout, Stage, State};
 use super::{Command, CommandError, Record};
 use crate::analysis::{Judge, Verdict, Window};
-use crate::model::{OnInconclusive, OnNoData, Release, Step, Weight};
+use crate::model::{OnInconclusive, OnNoData, OnRejected, Release, Step, Weight};
 
 /// For how long an `analyze` step may be blind before `onNoData: revert` acts.
 const BLIND_LIMIT: Duration = Duration::from_secs(30);
@@ -42,26 +44,6 @@ pub struct Observation {
     pub fleet: FleetState,
     /// The counts of the proxies that had the present weight in force, when there are any.
     pub window: Option<Window>,
-}
-
-/// How far the connected proxies are with what is published for a service.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FleetState {
-    /// Connected proxies that route the service.
-    pub proxies: usize,
-    /// How many of them have the published routes in force.
-    pub in_force: usize,
-    /// What one of them said when it rejected some of its configuration, if that still stands.
-    pub rejection: Option<String>,
-    /// The control plane has just been restarted: there may be more proxies than have come back yet.
-    pub returning: bool,
-}
-
-impl FleetState {
-    /// Whether there is a proxy and every one has it, as far as they are known.
-    pub fn is_settled(&self) -> bool {
-        self.proxies > 0 && self.in_force == self.proxies && !self.returning
-    }
 }
 
 /// The outcome of an event.
@@ -152,15 +134,9 @@ impl Applying<'_> {
     }
 
     fn begin(&mut self, canary: String) {
-        let progress = Progress {
-            canary,
-            steps: self.release.strategy.steps().to_vec(),
-            step: 0,
-            stage: Stage::Settling,
-            weight: Weight::ZERO,
-            judge: Judge::default(),
-        };
-        self.enter_step(progress, 0);
+        let steps = self.release.strategy.steps().to_vec();
+        let (stage, weight, judge) = (Stage::Preparing, Weight::ZERO, Judge::default());
+        self.enter(State::Progressing(Progress { canary, steps, step: 0, stage, weight, judge }));
     }
 
     /// Enters a step, or promotes when there is none left.
@@ -233,11 +209,15 @@ impl Applying<'_> {
                 None => Weight::ZERO,
             };
         }
+        self.tell_obstacle(&seen.fleet);
         match self.rollout.state.clone() {
             State::Healthy | State::Reverted { .. } => {}
             State::Progressing(progress) => self.observe_progress(progress, seen),
             State::Promoting { canary } => {
-                if seen.fleet.is_settled() {
+                if let Some(reason) = self.sends_back(&seen.fleet, true) {
+                    return self.revert(canary, reason);
+                }
+                if seen.fleet.is_settled() && seen.fleet.obstacle().is_none() {
                     self.rollout.settle_on(canary.clone());
                     self.rollout.actual = Weight::ZERO;
                     self.records.push(Record::Promoted { version: canary });
@@ -253,10 +233,28 @@ impl Applying<'_> {
         }
     }
 
+    /// Tells once what the proxies have against it.
+    fn tell_obstacle(&mut self, fleet: &FleetState) {
+        let on_its_way = matches!(self.rollout.state, State::Progressing(_) | State::Promoting { .. });
+        let obstacle = fleet.obstacle().filter(|_| on_its_way);
+        if let Some(reason) = obstacle.clone().filter(|_| obstacle != self.rollout.obstacle) {
+            self.records.push(Record::Held { reason });
+        }
+        self.rollout.obstacle = obstacle;
+    }
+
+    /// Why a rejection sends the release back, if it does.
+    fn sends_back(&self, fleet: &FleetState, moving: bool) -> Option<String> {
+        let refusal = fleet.refusal.as_ref().filter(|_| self.release.on_rejected == OnRejected::Revert)?;
+        refusal.is_own(moving).then(|| refusal.text.clone())
+    }
+
     fn observe_progress(&mut self, mut progress: Progress, seen: Observation) {
         let policy = &self.release.analysis;
-        let has_data = seen.window.as_ref().is_some_and(Window::has_data);
-        if let Some(window) = seen.window {
+        // Of a version without traffic nothing can be seen.
+        let window = seen.window.filter(|_| progress.stage != Stage::Preparing);
+        let has_data = window.as_ref().is_some_and(Window::has_data);
+        if let Some(window) = window {
             progress.judge.observe(&window, policy);
             self.records.push(Record::Measured { window, evidence: progress.judge.evidence(policy) });
         }
@@ -265,9 +263,17 @@ impl Applying<'_> {
         if let Verdict::Fail { reason, .. } = &verdict {
             return self.fail(progress, reason.clone());
         }
-        let settled = seen.fleet.is_settled();
-        // A proxy that rejects anything is not as intended, even where the routes are in force.
-        let attended = !self.is_held() && settled && seen.fleet.rejection.is_none();
+        if let Some(reason) = self.sends_back(&seen.fleet, progress.stage == Stage::Settling) {
+            return self.revert(progress.canary, reason);
+        }
+        let settled = match progress.stage {
+            Stage::Preparing => seen.fleet.is_ready(),
+            Stage::Settling | Stage::Pausing { .. } | Stage::Analyzing { .. } | Stage::Waiting { .. } => {
+                seen.fleet.is_settled()
+            }
+        };
+        // A proxy that rejects what is needed is not as intended, even where the routes are in force.
+        let attended = !self.is_held() && settled && seen.fleet.is_unhindered();
         self.rollout.state = State::Progressing(progress.clone());
         if !attended {
             return;
@@ -277,6 +283,7 @@ impl Applying<'_> {
         }
         let present = progress.steps.get(progress.step).cloned();
         match (progress.stage.clone(), present) {
+            (Stage::Preparing, _) => self.enter_step(progress, 0),
             (Stage::Settling, _) => {
                 self.records.push(Record::Settled { weight: progress.weight, proxies: seen.fleet.proxies });
                 self.next(progress);
@@ -381,6 +388,9 @@ impl Applying<'_> {
             (Command::Abort { .. }, State::Healthy) => {
                 return refused("nothing is in progress; to go back, change version in its spec");
             }
+            (Command::Promote { .. }, State::Progressing(Progress { stage: Stage::Preparing, .. })) => {
+                return refused("not every proxy has accepted its cluster yet, so no traffic can be sent there");
+            }
             (Command::Promote { full: true }, State::Progressing(progress)) => {
                 self.rollout.held = false;
                 self.promote(progress.canary, Some("promoted by hand".into()));
@@ -413,6 +423,10 @@ impl Applying<'_> {
                 self.rollout.started_at = self.now;
                 self.records.push(Record::Started { from, to: canary.clone() });
                 self.begin(canary);
+            }
+            // The engine gives what was rejected another chance.
+            (Command::Retry, State::Progressing(_) | State::Promoting { .. }) if self.rollout.obstacle.is_some() => {
+                self.rollout.obstacle = None;
             }
             (Command::Retry, _) => return refused("its version was not reverted, so there is nothing to try again"),
         }

@@ -36,6 +36,9 @@ pub(super) fn report(
             delta.requests = delta.requests.saturating_add(ended);
             delta.errors = delta.errors.saturating_add(locality.total_error_requests);
         }
+        // Their callers were refused because of this version, as if it had refused them itself.
+        delta.requests = delta.requests.saturating_add(cluster.total_dropped_requests);
+        delta.errors = delta.errors.saturating_add(cluster.total_dropped_requests);
         // A cluster that is there twice is a repetition, not more requests.
         if delta.requests > 0 {
             clusters.entry(cluster.cluster_name.as_str().into()).or_insert(delta);
@@ -67,6 +70,7 @@ mod tests {
                     total_error_requests: *error,
                 })
                 .collect(),
+            total_dropped_requests: 0,
             load_report_interval: seconds.map(interval),
         }
     }
@@ -76,6 +80,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(3600);
         let ago = |seconds: f64| now - Duration::from_secs_f64(seconds);
         let (many, two) = ([(5, 1), (3, 2)], (11, 3));
+        let refusing = |of: &[(u64, u64)]| ClusterStats { total_dropped_requests: 4, ..stats("a", of, Some(1.0)) };
         for (case, stats, before, since, expected) in [
             ("of two localities", vec![stats("a", &many, Some(1.0))], None, Some(ago(1.0)), vec![("a", two)]),
             ("the interval wins", vec![stats("a", &many, Some(9.5))], Some(ago(1.0)), Some(ago(9.5)), vec![("a", two)]),
@@ -84,6 +89,8 @@ mod tests {
             ("an interval of nothing", vec![stats("a", &many, Some(0.0))], None, None, vec![]),
             ("a negative interval", vec![stats("a", &many, Some(-1.0))], None, None, vec![]),
             ("older than time", vec![stats("a", &many, Some(9e18))], Some(now), None, vec![]),
+            ("dropped requests", vec![refusing(&many)], None, Some(ago(1.0)), vec![("a", (15, 7))]),
+            ("nothing but dropped ones", vec![refusing(&[])], None, Some(ago(1.0)), vec![("a", (4, 4))]),
             ("without requests", vec![stats("a", &[], Some(1.0))], None, Some(ago(1.0)), vec![]),
             ("empty", vec![], Some(ago(1.0)), Some(ago(1.0)), vec![]),
             (

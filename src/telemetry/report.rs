@@ -26,7 +26,8 @@ pub struct ClusterDelta {
     /// Requests that ended in the window.
     pub requests: u64,
     /// How many of them failed: a 5xx (the proxy's own where no endpoint answered), for gRPC also a `grpc-status` that
-    /// is the server's fault. A caller that went away before the answer is neither request nor error.
+    /// is the server's fault. A caller that went away before the answer is neither request nor error. Load reports of
+    /// gRPC clients know less: any status but OK is an error, also that of a call that the caller gave up.
     pub errors: u64,
     /// Their durations in milliseconds, when the source knows them.
     pub latency: Option<Histogram>,

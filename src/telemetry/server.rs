@@ -19,8 +19,9 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::load;
-use super::proxy::Proxy;
+use super::proxy::{FORGET_AFTER, Proxy};
 use super::report::NodeReport;
+use super::tally::Tally;
 use super::wire::{
     Interval, LoadStatsRequest, LoadStatsResponse, MetricFamily, Node, StreamMetricsMessage, StreamMetricsResponse,
 };
@@ -56,6 +57,7 @@ struct Shared {
     sink: mpsc::Sender<NodeReport>,
     /// Those with metrics streams, by node id.
     proxies: DashMap<Arc<str>, Proxy>,
+    tally: Tally,
     next_stream: AtomicU64,
     load_interval: Duration,
     dropped: AtomicU64,
@@ -75,6 +77,7 @@ impl Telemetry {
         let shared = Shared {
             sink,
             proxies: DashMap::new(),
+            tally: Tally::default(),
             next_stream: AtomicU64::new(1),
             load_interval,
             dropped: AtomicU64::new(0),
@@ -100,6 +103,12 @@ impl Telemetry {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// How many requests a proxy (by node id) has reported as failed so far, as [`NodeReport`] counts them. It begins anew
+    /// when none has failed for ten minutes.
+    pub fn errors(&self, node: &str) -> u64 {
+        self.shared.tally.of(node)
+    }
+
     /// Ends all streams, now and from now on: a server's graceful shutdown waits for them.
     pub fn close(&self) {
         self.shared.closing.send_replace(true);
@@ -108,6 +117,7 @@ impl Telemetry {
 
 impl Shared {
     fn deliver(&self, report: NodeReport) {
+        self.tally.add(&report);
         if self.sink.try_send(report).is_ok() {
             return;
         }
@@ -122,6 +132,7 @@ impl Shared {
         let now = now();
         if once_a_minute(&self.swept, now) {
             self.proxies.retain(|_, proxy| !proxy.is_forgotten(now));
+            self.tally.forget(now, FORGET_AFTER);
         }
     }
 

@@ -127,6 +127,9 @@ pub struct ClusterStats {
     /// Per locality; empty when there was no request.
     #[prost(message, repeated, tag = "2")]
     pub upstream_locality_stats: Vec<UpstreamLocalityStats>,
+    /// Requests that were given up before an endpoint was chosen: too many were under way. They are in no locality.
+    #[prost(uint64, tag = "3")]
+    pub total_dropped_requests: u64,
     /// How long the report's time was.
     #[prost(message, optional, tag = "4")]
     pub load_report_interval: Option<Interval>,
@@ -138,7 +141,8 @@ pub struct UpstreamLocalityStats {
     /// Requests that ended well.
     #[prost(uint64, tag = "2")]
     pub total_successful_requests: u64,
-    /// Requests that ended otherwise: a 5xx, or for gRPC a status that maps to one.
+    /// Requests that ended otherwise. By Envoy: with a 5xx, or for gRPC a status that maps to one. By gRPC clients: with
+    /// any status but OK.
     #[prost(uint64, tag = "4")]
     pub total_error_requests: u64,
 }

@@ -1,22 +1,28 @@
 //! The engine without its loop: what is known, what was decided, what is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::View;
+use super::audience::Audiences;
+use super::held::Objections;
+use super::refusal::{Refusal, blame};
 use super::turn::{self, Decision};
-use crate::model::{Release, TrafficPlan, World};
+use crate::model::{TrafficPlan, World};
 use crate::rollout::evidence::Collector;
 use crate::rollout::recent::RecentTraffic;
-use crate::rollout::{Command, CommandError, Event, FleetState, Observation, ReleaseStatus, Rollout};
-use crate::spec::{Loaded, Specs};
+use crate::rollout::{Command, CommandError, Event, Observation, ReleaseStatus, Rollout};
+use crate::spec::Loaded;
 use crate::store::{Batch, Store, StoreError};
 use crate::telemetry::NodeReport;
-use crate::translate;
+use crate::translate::translator::{Groups, Plans};
+use crate::translate::{self, TranslateError, Translator};
 use crate::xds::{Cache, ProxyStatus, Snapshot};
 
 /// Time that was not attended (the process stood still) does not count beyond this.
@@ -27,70 +33,46 @@ const RETURN: Duration = Duration::from_secs(5);
 /// How often the passing of time alone is kept.
 const TIME_KEPT_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a set of valid specs is not applied.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A version with traffic would vanish.
-    #[error(
-        "service {service} has lost version {version}, which release {release} needs \
-         (it has traffic, or traffic returns to it); put it back, or first release another version"
-    )]
-    VersionVanished {
-        /// The service.
-        service: String,
-        /// The version.
-        version: String,
-        /// The release.
-        release: String,
-    },
-    /// A version with traffic would have nowhere to send it.
-    #[error(
-        "version {version} of service {service} has lost its last endpoint, and release {release} needs it \
-         (it has traffic, or traffic returns to it); put one back, or first release another version"
-    )]
-    VersionEmptied {
-        /// The service.
-        service: String,
-        /// The version.
-        version: String,
-        /// The release.
-        release: String,
-    },
-    /// The configuration cannot be built.
-    #[error("{0}")]
-    Translate(String),
-    /// There is nothing left of them: a directory that is not mounted looks like that, or one that is being replaced.
-    #[error("the specs are empty; the last ones stay in force (to give up all that they say, leave one document)")]
-    Emptied,
-    /// The decision could not be kept. It is tried again.
-    #[error("the store cannot keep it: {0}")]
-    NotKept(String),
-}
-
 /// All that the engine knows.
 pub struct Desk {
     store: Arc<dyn Store>,
-    cache: Cache,
+    pub(super) cache: Cache,
     pub(super) world: Option<Arc<World>>,
-    applied_at: Option<Timestamp>,
+    pub(super) applied_at: Option<Timestamp>,
     /// Whether this process has applied specs yet.
     applied: bool,
     /// Specs that could not be kept and are to be tried again.
     retry: Option<Loaded>,
     pub(super) rollouts: BTreeMap<String, Rollout>,
-    pub(super) groups: BTreeMap<String, (Arc<Snapshot>, Timestamp)>,
-    /// Per release.
-    pub(super) fleets: BTreeMap<String, FleetState>,
+    /// The releases that a turn may do something to; the others are at rest.
+    pub(super) active: BTreeSet<String>,
+    /// The traffic that is in force.
+    pub(super) plans: Plans,
+    translator: Translator,
+    /// What every group was given last.
+    published: Groups,
+    /// The same, and since when.
+    pub(super) groups: OrdMap<String, (Arc<Snapshot>, Timestamp)>,
+    pub(super) audiences: Audiences,
+    /// By group: what its proxies have against its snapshot.
+    pub(super) objections: HashMap<String, Objections>,
+    /// By release, of those that wait for it: how many proxies can be sent routes to the new version.
+    pub(super) ready: BTreeMap<String, usize>,
+    /// Of those on their way.
     pub(super) collectors: BTreeMap<String, Collector>,
     pub(super) recent: RecentTraffic,
-    diagnostics: Vec<String>,
-    store_error: Option<String>,
+    pub(super) diagnostics: Vec<String>,
+    pub(super) store_error: Option<String>,
     /// Reverts that were published, and windows that were judged, although the store failed.
     pub(super) unkept: Batch,
     time_kept: Instant,
     /// Until when proxies of an earlier process are waited for.
     returning_until: Option<Instant>,
-    view: watch::Sender<Arc<View>>,
+    /// What is shown of each release.
+    pub(super) shown: OrdMap<String, Arc<ReleaseStatus>>,
+    /// Releases that something else is to be shown of.
+    pub(super) unshown: BTreeSet<String>,
+    pub(super) view: watch::Sender<Arc<View>>,
     /// The world in force, for those who sort proxies into fleets.
     worlds: watch::Sender<Option<Arc<World>>>,
 }
@@ -105,7 +87,7 @@ impl Desk {
         let (now, started) = (Timestamp::now(), Instant::now());
         let returning_until = (!saved.rollouts.is_empty()).then(|| started + RETURN);
         for (group, snapshot) in &saved.snapshots {
-            cache.publish(group, Arc::clone(snapshot));
+            cache.restore(group, Arc::clone(snapshot));
         }
         let mut desk = Self {
             store,
@@ -115,8 +97,14 @@ impl Desk {
             applied: false,
             retry: None,
             rollouts: saved.rollouts.into_iter().map(|r| (r.release.clone(), r)).collect(),
+            active: BTreeSet::new(),
+            plans: Plans::new(),
+            translator: Translator::new(),
+            published: saved.snapshots.iter().cloned().collect(),
             groups: saved.snapshots.into_iter().map(|(group, snapshot)| (group, (snapshot, now))).collect(),
-            fleets: BTreeMap::new(),
+            audiences: Audiences::default(),
+            objections: HashMap::new(),
+            ready: BTreeMap::new(),
             collectors: BTreeMap::new(),
             recent: RecentTraffic::default(),
             diagnostics: Vec::new(),
@@ -124,10 +112,17 @@ impl Desk {
             unkept: Batch::default(),
             time_kept: started,
             returning_until,
+            shown: OrdMap::new(),
+            unshown: BTreeSet::new(),
             view: watch::Sender::new(Arc::default()),
             worlds: watch::Sender::new(None),
         };
         desk.worlds.send_replace(desk.world.clone());
+        if let Some(world) = desk.world.clone() {
+            desk.plans = turn::plans(&world, &desk.rollouts);
+            desk.follow(&world);
+            desk.set_canaries(&world);
+        }
         desk.show();
         Ok(desk)
     }
@@ -209,9 +204,9 @@ impl Desk {
         }
         decision.removed = turn::renamed(&self.rollouts, &world);
         turn::check_versions(&world, &decision.rollouts)?;
-        let snapshots = build(&world, &decision.rollouts)?;
+        let built = self.build(&world, turn::plans(&world, &decision.rollouts))?;
         decision.world = Some(world);
-        self.carry_out(decision, snapshots, now).await.map_err(|e| vec![Refusal::NotKept(e.to_string())])
+        self.carry_out(decision, built, now).await.map_err(|e| vec![Refusal::NotKept(e.to_string())])
     }
 
     /// Carries out a person's order.
@@ -228,12 +223,16 @@ impl Desk {
         let world = self.world.clone().ok_or_else(unknown)?;
         let spec = world.releases.get(release).ok_or_else(unknown)?;
         let rollout = self.rollouts.get(release).cloned().ok_or_else(unknown)?;
+        let again = command == Command::Retry;
         let transition = rollout.apply(Event::Ordered(command), spec, now)?;
         let mut decision = Decision::default();
         decision.add(release, transition);
         self.decide(&world, decision, now).await?;
+        if again {
+            self.try_again(release);
+        }
         self.show();
-        self.view.borrow().releases.get(release).cloned().ok_or_else(unknown)
+        self.view.borrow().releases.get(release).map(|status| (**status).clone()).ok_or_else(unknown)
     }
 
     /// A turn: what the proxies have in force and what they counted goes to every rollout.
@@ -243,26 +242,26 @@ impl Desk {
             self.take_specs(loaded, wall).await;
         }
         let Some(world) = self.world.clone() else { return };
-        self.look_at(&world, proxies);
+        self.look_at(proxies);
         if self.returning_until.is_some_and(|until| now < until) {
-            self.fleets.values_mut().for_each(|fleet| fleet.returning = true);
+            self.audiences.await_return();
         }
         let keep_time = now.saturating_duration_since(self.time_kept) >= TIME_KEPT_EVERY;
         let mut decision = Decision::default();
         let mut windows = Vec::new();
-        for release in world.releases.values() {
-            let Some(rollout) = self.rollouts.get(&release.name) else { continue };
+        for name in self.active.clone() {
+            let Some((release, rollout)) = world.releases.get(&name).zip(self.rollouts.get(&name)) else { continue };
             let observation = Observation {
                 elapsed: elapsed.min(LONGEST_TURN),
-                fleet: self.fleets.get(&release.name).cloned().unwrap_or_default(),
-                window: self.collectors.get_mut(&release.name).and_then(Collector::take),
+                fleet: self.fleet_of(&name),
+                window: self.collectors.get_mut(&name).and_then(Collector::take),
             };
             windows.extend(observation.window.map(|window| (release, window)));
             let transition = turn::observe(rollout.clone(), observation, release, wall);
             if transition.records.is_empty() && !keep_time {
-                self.rollouts.insert(release.name.clone(), transition.rollout);
+                self.note_rollout(&world, name, transition.rollout);
             } else if transition.rollout != *rollout || !transition.records.is_empty() {
-                decision.add(&release.name, transition);
+                decision.add(&name, transition);
             }
         }
         if keep_time {
@@ -277,28 +276,36 @@ impl Desk {
         self.show();
     }
 
-    async fn decide(&mut self, world: &World, decision: Decision, now: Timestamp) -> Result<(), CommandError> {
+    async fn decide(&mut self, world: &Arc<World>, decision: Decision, now: Timestamp) -> Result<(), CommandError> {
         if decision.is_empty() && self.unkept.is_empty() {
             return Ok(());
         }
-        let mut rollouts = self.rollouts.clone();
-        rollouts.extend(decision.rollouts.clone());
-        let snapshots = if turn::moves_traffic(&self.rollouts, &decision.rollouts) {
-            build(world, &rollouts).map_err(|e| CommandError::Refused(turn::join(&e)))?
-        } else {
-            BTreeMap::new()
-        };
-        self.carry_out(decision, snapshots, now).await.map_err(|e| CommandError::Store(e.to_string()))
+        let plans = turn::with_plans_of(&self.plans, &decision.rollouts);
+        let built = self.build(world, plans).map_err(|e| CommandError::Refused(turn::join(&e)))?;
+        self.carry_out(decision, built, now).await.map_err(|e| CommandError::Store(e.to_string()))
+    }
+
+    /// What groups are to be given that they do not have yet, in this world under these plans.
+    pub(super) fn build(&mut self, world: &Arc<World>, plans: Plans) -> Result<Built, Vec<Refusal>> {
+        if plans.ptr_eq(&self.plans) && self.world.as_ref().is_some_and(|own| Arc::ptr_eq(own, world)) {
+            return Ok(Built { plans, snapshots: Vec::new() });
+        }
+        let refused = |errors: Vec<TranslateError>| errors.into_iter().map(Refusal::Translate).collect::<Vec<_>>();
+        let groups = self.translator.build(world, &plans).map_err(refused)?;
+        let other = self.published.diff(groups).filter_map(|item| match item {
+            DiffItem::Add(group, snapshot) | DiffItem::Update { new: (group, snapshot), .. } => {
+                Some((group.clone(), Arc::clone(snapshot)))
+            }
+            // A group that is no more has no proxies, or they are about to be told that they are another's.
+            DiffItem::Remove(..) => None,
+        });
+        Ok(Built { snapshots: other.collect(), plans })
     }
 
     /// Keeps a decision, then publishes it.
-    async fn carry_out(
-        &mut self,
-        decision: Decision,
-        snapshots: BTreeMap<String, Arc<Snapshot>>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let batch = decision.batch(&self.unkept, self.changed(snapshots), now);
+    async fn carry_out(&mut self, decision: Decision, built: Built, now: Timestamp) -> Result<(), StoreError> {
+        let Built { plans, snapshots } = built;
+        let batch = decision.batch(&self.unkept, snapshots, now);
         let store = Arc::clone(&self.store);
         let kept = {
             let batch = batch.clone();
@@ -318,108 +325,74 @@ impl Desk {
                 return if self.revert_unkept(&decision, now) { Ok(()) } else { kept };
             }
         }
-        self.adopt(decision, batch.snapshots, now);
+        self.adopt(decision, Built { plans, snapshots: batch.snapshots }, now);
         kept
     }
 
-    /// Those snapshots that their groups do not have yet.
-    pub(super) fn changed(&self, snapshots: BTreeMap<String, Arc<Snapshot>>) -> Vec<(String, Arc<Snapshot>)> {
-        let is_new = |group: &String, new: &Snapshot| {
-            self.groups.get(group).is_none_or(|(old, _)| old.version() != new.version())
-        };
-        snapshots.into_iter().filter(|(group, new)| is_new(group, new)).collect()
-    }
-
-    pub(super) fn adopt(&mut self, decision: Decision, snapshots: Vec<(String, Arc<Snapshot>)>, now: Timestamp) {
+    pub(super) fn adopt(&mut self, decision: Decision, built: Built, now: Timestamp) {
         decision.log();
         for name in &decision.removed {
             self.rollouts.remove(name);
             self.collectors.remove(name);
-            self.fleets.remove(name);
+            self.active.remove(name);
+            self.unshown.insert(name.clone());
+        }
+        let world = decision.world.clone().or_else(|| self.world.clone()).unwrap_or_default();
+        let in_a_hurry = self.in_a_hurry(&decision, &world);
+        if decision.world.is_some() {
+            self.set_canaries(&world);
         }
         for (name, rollout) in decision.rollouts {
             let before: Option<TrafficPlan> = self.rollouts.get(&name).map(Rollout::plan);
             if before.as_ref() != Some(&rollout.plan()) {
                 self.collectors.entry(name.clone()).or_default().restart();
-                // Until the proxies have been looked at again, nobody has it in force.
-                if let Some(fleet) = self.fleets.get_mut(&name) {
-                    fleet.in_force = 0;
-                }
+                self.audiences.publish(&name);
             }
-            self.rollouts.insert(name, rollout);
+            self.note_rollout(&world, name, rollout);
         }
-        for (group, snapshot) in snapshots {
-            self.cache.publish(&group, Arc::clone(&snapshot));
+        self.plans = built.plans;
+        for (group, snapshot) in built.snapshots {
+            match in_a_hurry.contains(&group) {
+                true => self.cache.publish_at_once(&group, Arc::clone(&snapshot)),
+                false => self.cache.publish(&group, Arc::clone(&snapshot)),
+            }
+            self.published.insert(group.clone(), Arc::clone(&snapshot));
             self.groups.insert(group, (snapshot, now));
         }
         // After the snapshots: a proxy that changes its fleet finds what it is to have.
         if let Some(world) = decision.world {
-            self.collectors.retain(|name, _| world.releases.contains_key(name));
+            self.follow(&world);
             self.worlds.send_replace(Some(Arc::clone(&world)));
             self.world = Some(world);
         }
     }
 
-    /// Sends the view, when it is another one.
-    fn show(&mut self) {
-        let view = self.render();
-        self.view.send_if_modified(|shown| {
-            let differs = !turn::same(shown, &view);
-            if differs {
-                *shown = Arc::new(view);
-            }
-            differs
-        });
+    /// A rollout is where it is now.
+    fn note_rollout(&mut self, world: &World, name: String, rollout: Rollout) {
+        match world.releases.get(&name) {
+            Some(release) if !rollout.is_at_rest(release) => drop(self.active.insert(name.clone())),
+            Some(_) | None => drop(self.active.remove(&name)),
+        }
+        self.unshown.insert(name.clone());
+        self.rollouts.insert(name, rollout);
     }
 
-    fn render(&self) -> View {
-        let nothing = World::default();
-        let world = self.world.as_deref().unwrap_or(&nothing);
-        let status = |release: &Release| {
-            let rollout = self.rollouts.get(&release.name)?;
-            let unknown = FleetState::default();
-            let fleet = self.fleets.get(&release.name).unwrap_or(&unknown);
-            let recent = |version: &str| self.recent.of(&translate::cluster_name(&rollout.service, version));
-            Some((release.name.clone(), ReleaseStatus::of(rollout, release, fleet, recent)))
-        };
-        View {
-            releases: world.releases.values().filter_map(status).collect(),
-            groups: self.groups.clone(),
-            applied_at: self.applied_at,
-            fleets: world.fleets.len(),
-            services: world.services.len(),
-            diagnostics: self.diagnostics.clone(),
-            store_error: self.store_error.clone(),
-        }
+    /// Turns to the releases of a world.
+    fn follow(&mut self, world: &World) {
+        self.collectors.retain(|name, _| world.releases.contains_key(name));
+        self.audiences = Audiences::of(world);
+        let moves =
+            |(name, release)| self.rollouts.get(name).is_some_and(|rollout: &Rollout| !rollout.is_at_rest(release));
+        self.active = world.releases.iter().filter(|one| moves(*one)).map(|(name, _)| name.clone()).collect();
+        self.unshown.extend(self.shown.keys().chain(world.releases.keys()).cloned());
     }
 }
 
-/// Every group's snapshot for this world and these rollouts.
-pub(super) fn build(
-    world: &World,
-    rollouts: &BTreeMap<String, Rollout>,
-) -> Result<BTreeMap<String, Arc<Snapshot>>, Vec<Refusal>> {
-    let plans = turn::plans(world, rollouts);
-    let mut snapshots = BTreeMap::new();
-    let mut refusals = Vec::new();
-    for (group, fleet, dialect) in translate::all_groups(world) {
-        match translate::snapshot(fleet, &world.services, &plans, dialect) {
-            Ok(snapshot) => drop(snapshots.insert(group, Arc::new(snapshot))),
-            Err(error) => refusals.push(Refusal::Translate(error.to_string())),
-        }
-    }
-    if refusals.is_empty() { Ok(snapshots) } else { Err(refusals) }
-}
-
-/// A refusal with the place of the document it is about.
-fn blame(specs: Option<&Specs>, refusal: &Refusal) -> String {
-    let place = match refusal {
-        Refusal::VersionVanished { service, .. } | Refusal::VersionEmptied { service, .. } => {
-            specs.and_then(|s| s.origins.of_service(service))
-        }
-        Refusal::Translate(_) | Refusal::Emptied | Refusal::NotKept(_) => None,
-    };
-    place.map_or_else(|| refusal.to_string(), |place| format!("{place}: {refusal}"))
+/// What is to be published, once it is kept.
+pub(super) struct Built {
+    /// What it was built of.
+    pub(super) plans: Plans,
+    pub(super) snapshots: Vec<(String, Arc<Snapshot>)>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::Desk;
-use super::desk::build;
 use super::turn::{self, Decision};
 use crate::analysis::Window;
 use crate::model::Release;
@@ -32,19 +31,17 @@ impl Desk {
     pub(super) fn revert_unkept(&mut self, decision: &Decision, now: Timestamp) -> bool {
         let reverts = decision.reverts(&self.rollouts);
         let Some(world) = self.world.clone().filter(|_| !reverts.is_empty()) else { return false };
-        let mut rollouts = self.rollouts.clone();
-        rollouts.extend(reverts.rollouts.clone());
-        let snapshots = match build(&world, &rollouts) {
-            Ok(snapshots) => self.changed(snapshots),
+        let built = match self.build(&world, turn::with_plans_of(&self.plans, &reverts.rollouts)) {
+            Ok(built) => built,
             Err(refusals) => {
                 tracing::error!("a revert cannot be published: {}", turn::join(&refusals));
                 return false;
             }
         };
         tracing::warn!("a revert is published although it could not be kept");
-        self.unkept = reverts.batch(&self.unkept, snapshots.clone(), now);
+        self.unkept = reverts.batch(&self.unkept, built.snapshots.clone(), now);
         let whole = decision.world.is_none() && decision.rollouts.len() == reverts.rollouts.len();
-        self.adopt(reverts, snapshots, now);
+        self.adopt(reverts, built, now);
         whole
     }
 }

@@ -1,16 +1,16 @@
 //! PURE: what one turn decides, gathered before any of it is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Desk, Refusal, View};
-use crate::model::{Release, TrafficPlan, World};
+use super::Refusal;
+use crate::model::{Release, Service, TrafficPlan, World};
 use crate::rollout::{Event, Observation, Record, Rollout, State, Transition};
 use crate::store::Batch;
-use crate::translate;
-use crate::xds::{ProxyStatus, ResourceType, Snapshot};
+use crate::translate::translator::Plans;
+use crate::xds::Snapshot;
 
 /// What was decided in one turn.
 #[derive(Debug, Default)]
@@ -63,7 +63,9 @@ impl Decision {
         for (release, record) in &self.records {
             match record {
                 Record::Measured { .. } => tracing::debug!(%release, kind = record.kind(), "{}", record.message()),
-                Record::Reverting { .. } => tracing::warn!(%release, kind = record.kind(), "{}", record.message()),
+                Record::Reverting { .. } | Record::Held { .. } => {
+                    tracing::warn!(%release, kind = record.kind(), "{}", record.message())
+                }
                 Record::Adopted { .. }
                 | Record::Started { .. }
                 | Record::Superseded { .. }
@@ -81,41 +83,6 @@ impl Decision {
             }
         }
     }
-}
-
-impl Desk {
-    /// Finds out how far the proxies of each release are, and from when on their counts are evidence.
-    pub(super) fn look_at(&mut self, world: &World, proxies: &[ProxyStatus]) {
-        self.fleets.clear();
-        let carried: BTreeMap<String, Vec<&str>> =
-            translate::all_groups(world).into_iter().map(|(group, fleet, _)| (group, fleet.services())).collect();
-        for release in world.releases.values() {
-            let state = self.fleets.entry(release.name.clone()).or_default();
-            let collector = self.collectors.entry(release.name.clone()).or_default();
-            let mut connected = BTreeSet::new();
-            for proxy in proxies.iter().filter(|proxy| proxy.is_connected()) {
-                let Some(group) = proxy.group.as_deref() else { continue };
-                let carries = carried.get(group).is_some_and(|services| services.contains(&release.service.as_str()));
-                let Some((snapshot, _)) = self.groups.get(group).filter(|_| carries) else { continue };
-                state.proxies += 1;
-                connected.insert(proxy.node.id.as_str());
-                let routes = snapshot.version_of(ResourceType::Route);
-                if let Some(since) = proxy.in_force_since(ResourceType::Route, routes) {
-                    state.in_force += 1;
-                    collector.in_force(&proxy.node.id, since);
-                }
-                state.rejection = state.rejection.take().or_else(|| rejection(proxy));
-            }
-            collector.keep_only(|node| connected.contains(node));
-        }
-    }
-}
-
-/// What a proxy last said no to, with its name.
-fn rejection(proxy: &ProxyStatus) -> Option<String> {
-    let (resource_type, rejection) =
-        proxy.types.iter().find_map(|(t, status)| Some((t, status.rejection.as_ref()?)))?;
-    Some(format!("{} rejected {resource_type}: {}", proxy.node.id, rejection.text))
 }
 
 /// What a rollout does when this was seen.
@@ -182,33 +149,25 @@ pub(super) fn check_versions(world: &World, rollouts: &BTreeMap<String, Rollout>
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
-/// Whether any rollout's traffic is another one than before.
-pub(super) fn moves_traffic(before: &BTreeMap<String, Rollout>, after: &BTreeMap<String, Rollout>) -> bool {
-    after.iter().any(|(name, rollout)| before.get(name).map(Rollout::plan) != Some(rollout.plan()))
-}
-
-/// The traffic of every service: as its rollout says, or all to its only version.
-pub(super) fn plans(world: &World, rollouts: &BTreeMap<String, Rollout>) -> BTreeMap<String, TrafficPlan> {
-    let mut plans = BTreeMap::new();
-    for service in world.services.values() {
-        if let Some(version) = service.versions.keys().next() {
-            plans.insert(service.name.clone(), TrafficPlan::all_to(&service.name, version));
+/// The plans with those of these rollouts in their place.
+pub(super) fn with_plans_of(plans: &Plans, rollouts: &BTreeMap<String, Rollout>) -> Plans {
+    let mut plans = plans.clone();
+    for rollout in rollouts.values() {
+        let plan = rollout.plan();
+        if plans.get(&rollout.service) != Some(&plan) {
+            plans.insert(rollout.service.clone(), plan);
         }
     }
-    let wanted = rollouts.values().filter(|rollout| world.releases.contains_key(&rollout.release));
-    plans.extend(wanted.map(|rollout| (rollout.service.clone(), rollout.plan())));
     plans
 }
 
-/// Whether two views say the same.
-pub(super) fn same(a: &View, b: &View) -> bool {
-    let groups =
-        |view: &View| -> Vec<_> { view.groups.iter().map(|(g, (s, at))| (g.clone(), s.version(), *at)).collect() };
-    a.releases == b.releases
-        && groups(a) == groups(b)
-        && (a.applied_at, a.fleets, a.services) == (b.applied_at, b.fleets, b.services)
-        && a.diagnostics == b.diagnostics
-        && a.store_error == b.store_error
+/// The traffic of every service: as its rollout says, or all to its only version.
+pub(super) fn plans(world: &World, rollouts: &BTreeMap<String, Rollout>) -> Plans {
+    let first = |service: &Service| Some((service.name.clone(), service.versions.keys().next()?.clone()));
+    let of_services = world.services.values().filter_map(first);
+    let plans: Plans = of_services.map(|(name, version)| (name.clone(), TrafficPlan::all_to(name, version))).collect();
+    let wanted = rollouts.iter().filter(|(release, _)| world.releases.contains_key(*release));
+    with_plans_of(&plans, &wanted.map(|(release, rollout)| (release.clone(), rollout.clone())).collect())
 }
 
 pub(super) fn join(refusals: &[Refusal]) -> String {

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::super::fleet::{Part, Refusal, Spread};
 use super::*;
 use crate::analysis::Counts;
-use crate::model::{AnalysisPolicy, EjectionsMetric, ErrorsMetric, Risk, Strategy as Plan, TrafficPlan};
+use crate::model::{AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnRejected, Risk, Strategy as Plan, TrafficPlan};
 
 fn release(version: &str, steps: Vec<Step>) -> Release {
     Release {
@@ -25,6 +26,7 @@ fn release(version: &str, steps: Vec<Step>) -> Release {
             on_inconclusive: OnInconclusive::Pause,
         },
         auto_rollback: true,
+        on_rejected: OnRejected::Hold,
         paused: false,
     }
 }
@@ -48,14 +50,28 @@ fn any_window() -> impl Strategy<Value = Window> {
     })
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
-    let observation = (0_u64..3, 0_usize..3, 0_usize..3, proptest::option::of(any_window())).prop_map(
-        |(seconds, proxies, missing, window)| {
-            let fleet =
-                FleetState { proxies, in_force: proxies.saturating_sub(missing), rejection: None, returning: false };
-            Event::Observed(Observation { elapsed: Duration::from_secs(seconds), fleet, window })
+fn any_fleet() -> impl Strategy<Value = FleetState> {
+    let parts = prop_oneof![Just(Part::Canary), Just(Part::Routes), Just(Part::Surroundings)];
+    let refusal = parts.prop_map(|part| Refusal { part, text: "cluster checkout/v2 was rejected".into() });
+    let spread = prop_oneof![
+        6 => Just(Spread::Everywhere),
+        1 => Just(Spread::First(1)),
+        1 => Just(Spread::Stopped("3 answers of class 5xx".into())),
+    ];
+    let rarely = |what| proptest::option::weighted(0.2, what);
+    (0_usize..3, 0_usize..3, 0_usize..3, rarely(refusal), spread).prop_map(
+        |(proxies, missing, unready, refusal, spread)| {
+            let (in_force, ready) = (proxies.saturating_sub(missing), proxies.saturating_sub(unready));
+            FleetState { proxies, in_force, ready, refusal, spread, ..FleetState::default() }
         },
-    );
+    )
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let observation =
+        (0_u64..3, any_fleet(), proptest::option::of(any_window())).prop_map(|(seconds, fleet, window)| {
+            Event::Observed(Observation { elapsed: Duration::from_secs(seconds), fleet, window })
+        });
     prop_oneof![
         6 => observation,
         1 => any::<bool>().prop_map(|full| Event::Ordered(Command::Promote { full })),
@@ -76,15 +92,18 @@ proptest! {
     #[test]
     fn whatever_happens(
         steps in proptest::collection::vec(any_step(), 0..5),
+        rejected in prop_oneof![Just(OnRejected::Hold), Just(OnRejected::Revert)],
         story in proptest::collection::vec((any_event(), 0_usize..12), 0..60),
     ) {
         let now = Timestamp::UNIX_EPOCH;
-        let mut wanted = release("v1", steps);
+        let mut wanted = Release { on_rejected: rejected, ..release("v1", steps) };
         let mut rollout = Rollout::adopt("checkout", "checkout", "v1", now);
         for (event, version) in story {
             // Most events change nothing in the spec.
-            if let 1..=3 = version {
-                wanted.version = format!("v{version}");
+            match version {
+                1..=3 => wanted.version = format!("v{version}"),
+                4 => wanted.paused = !wanted.paused,
+                _ => {}
             }
             let before = rollout.clone();
             let kept: Rollout = serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same");
@@ -99,11 +118,23 @@ proptest! {
                 let newer = after.records.iter().any(|r| matches!(r, Record::Started { .. }));
                 prop_assert!(newer || all_to_stable(&after.rollout), "abort reaches the stable version");
             }
+            if before.is_at_rest(&wanted) && matches!(event, Event::Observed(_)) {
+                prop_assert!(after.rollout == before && after.records.is_empty(), "what is at rest is left alone");
+            }
             if let Event::Observed(seen) = &event {
                 let same_canary = after.rollout.canary() == before.canary();
                 let grew = same_canary && after.rollout.canary().is_some_and(|canary| plan.weight_of(canary) > before.plan().weight_of(canary));
                 let begun = after.records.iter().any(|r| matches!(r, Record::Started { .. }));
                 prop_assert!(!grew || begun || seen.fleet.is_settled(), "nothing advances before it is in force");
+                prop_assert!(!grew || begun || seen.fleet.is_unhindered(), "nothing advances against a rejection");
+                let first = grew && !begun && before.plan().weight_of(after.rollout.canary().unwrap_or_default()) == Weight::ZERO;
+                prop_assert!(!first || seen.fleet.is_ready(), "no traffic moves to what is not accepted everywhere");
+                let was_reverting = matches!(before.state, State::Reverting { .. });
+                let is_reverting = matches!(after.rollout.state, State::Reverting { .. });
+                prop_assert!(
+                    !was_reverting || is_reverting != seen.fleet.is_settled() || begun,
+                    "nothing but the proxies' routes holds a revert"
+                );
                 let promoted = after.records.iter().any(|r| matches!(r, Record::Promoted { .. }));
                 prop_assert!(!promoted || seen.fleet.is_settled(), "nothing is stable before it is in force");
             }
@@ -117,7 +148,7 @@ fn every_state_is_left_by_abort() {
     let now = Timestamp::UNIX_EPOCH;
     let wanted = release("v2", vec![Step::SetWeight(Weight::from_percent(5.0).expect("a weight")), Step::Pause(None)]);
     let stable = Rollout::adopt("checkout", "checkout", "v1", now);
-    let settled = FleetState { proxies: 1, in_force: 1, rejection: None, returning: false };
+    let settled = FleetState { proxies: 1, in_force: 1, ready: 1, ..FleetState::default() };
     let mut rollout = stable;
     for _ in 0..4 {
         let aborted = rollout.clone().apply(Event::Ordered(Command::Abort { reason: String::new() }), &wanted, now);

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 use super::*;
 use crate::analysis::Counts;
 use crate::rollout::{Phase, Record, State};
-use crate::spec::SourceFile;
+use crate::spec::{Settings, SourceFile};
 use crate::store::{History, JournalEntry, Saved, SnapshotRecord};
 use crate::telemetry::ClusterDelta;
 use crate::xds::{Node, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant};
+
+mod held;
 
 /// Keeps batches, or refuses to.
 #[derive(Debug, Default)]
@@ -112,7 +114,7 @@ impl Office {
         } else {
             vec![SourceFile { path: "specs.yaml".into(), bytes: text.as_bytes().to_vec() }]
         };
-        let read = crate::spec::parse(&files).expect("valid specs");
+        let read = crate::spec::parse(&files, Settings { envoy_patches: true }).expect("valid specs");
         let loaded = Loaded { specs: Some(Arc::new(read)), generation: self.generation, ..Loaded::default() };
         self.desk.take_specs(loaded, Timestamp::UNIX_EPOCH).await;
     }
@@ -146,7 +148,7 @@ impl Office {
             connected_at: SystemTime::UNIX_EPOCH,
             disconnected_at: None,
             connects: 1,
-            types: types.into(),
+            types: Arc::new(types.into()),
         }
     }
 
@@ -184,7 +186,7 @@ async fn a_failing_store_does_not_blind_the_guard() {
 
 #[tokio::test]
 async fn a_revert_does_not_take_an_advance_along_that_was_not_kept() {
-    let mut office = Office::open("{setWeight: 5}, {pause: {duration: 3s}}, {setWeight: 50}").await;
+    let mut office = Office::open("{setWeight: 5}, {pause: {duration: 2s}}, {setWeight: 50}").await;
     for _ in 0..2 {
         office.second((0, 0), (0, 0)).await;
     }
@@ -232,7 +234,7 @@ async fn a_flood_of_orders_does_not_keep_the_guard_from_looking() {
     shelf.fails(true);
     let (_reports_in, reports) = tokio::sync::mpsc::channel(1);
     let files = [SourceFile { path: "specs.yaml".into(), bytes: specs("v1", "{setWeight: 5}").into_bytes() }];
-    let read = crate::spec::parse(&files).expect("valid specs");
+    let read = crate::spec::parse(&files, Default::default()).expect("valid specs");
     let loaded = Loaded { specs: Some(Arc::new(read)), generation: 1, ..Loaded::default() };
     let (_specs_in, specs) = watch::channel(loaded);
     let (_stop_in, stop) = watch::channel(false);
@@ -255,4 +257,46 @@ async fn a_flood_of_orders_does_not_keep_the_guard_from_looking() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(view.borrow().services, 2, "two seconds without a turn");
+}
+
+#[test]
+fn a_refusal_names_the_line_of_the_document_it_is_about() {
+    let files = [SourceFile { path: "specs.yaml".into(), bytes: specs("v1", "{setWeight: 5}").into_bytes() }];
+    let specs = crate::spec::parse(&files, Default::default()).expect("valid specs");
+    let forbidden = |service: Option<&str>| {
+        Refusal::Translate(TranslateError::Forbidden {
+            fleet: "edge".into(),
+            service: service.map(str::to_owned),
+            resource_type: ResourceType::Route,
+            name: "http".into(),
+            violations: Vec::new(),
+        })
+    };
+    for (service, place) in [(None, "specs.yaml:3: fleet edge: "), (Some("a"), "specs.yaml:10: fleet edge: ")] {
+        let refusal = forbidden(service);
+        let told = blame(Some(&specs), &refusal);
+        assert!(told.starts_with(place), "{told}");
+        assert_eq!(blame(None, &refusal), refusal.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_that_envoy_forbids_is_refused_at_its_line_and_the_last_good_specs_stay() {
+    let mut office = Office::open("{setWeight: 5}").await;
+    let patched = |percent: u32| {
+        specs("v2", "{setWeight: 5}").replace(
+            "hosts: [b.test]\n",
+            &format!("hosts: [b.test]\n  envoy:\n    cluster:\n      outlier_detection: {{max_ejection_percent: {percent}}}\n"),
+        )
+    };
+    office.reads(&patched(101)).await;
+    let told = office.desk.view().borrow().diagnostics.clone();
+    let line = 1 + patched(101).lines().position(|line| line.trim() == "cluster:").expect("a line");
+    let refusal = "fleet edge: `envoy.cluster` of service b: Envoy's own rules forbid it: \
+                   outlier_detection.max_ejection_percent must be at most 100, got 101";
+    assert_eq!(told, [format!("specs.yaml:{line}: {refusal}")]);
+    assert_eq!(office.desk.world.as_ref().expect("the last good one").services["b"].envoy.len(), 0);
+    office.reads(&patched(100)).await;
+    assert_eq!(office.desk.view().borrow().diagnostics, [""; 0]);
+    assert_eq!(office.desk.world.as_ref().expect("the new one").services["b"].envoy.len(), 1);
 }
