@@ -11,6 +11,7 @@ mod convert;
 mod error;
 mod health;
 mod proxy;
+mod quarantine;
 mod release;
 mod snapshot;
 mod spec;
@@ -26,12 +27,13 @@ pub use self::health::{HealthService, health};
 
 use self::error::AdminError;
 use self::proto::proxy_service_server::ProxyServiceServer;
+use self::proto::quarantine_service_server::QuarantineServiceServer;
 use self::proto::release_service_server::ReleaseServiceServer;
 use self::proto::snapshot_service_server::SnapshotServiceServer;
 use self::proto::spec_service_server::SpecServiceServer;
 use crate::rollout::engine::EngineHandle;
 use crate::store::History;
-use crate::xds::Proxies;
+use crate::xds::{Cache, Proxies};
 
 /// The generated messages, clients and servers of `proto/serin/v1`.
 #[allow(missing_docs, clippy::all, unreachable_pub, reason = "generated")]
@@ -49,10 +51,11 @@ pub const MAX_DECODED: usize = 4 << 20;
 pub const MAX_ENCODED: usize = 64 << 20;
 
 /// The services that this module answers for, by their full names.
-pub const SERVICES: [&str; 4] = [
+pub const SERVICES: [&str; 5] = [
     <ReleaseServiceServer<()> as NamedService>::NAME,
     <SnapshotServiceServer<()> as NamedService>::NAME,
     <ProxyServiceServer<()> as NamedService>::NAME,
+    <QuarantineServiceServer<()> as NamedService>::NAME,
     <SpecServiceServer<()> as NamedService>::NAME,
 ];
 
@@ -73,16 +76,20 @@ macro_rules! limited {
 pub fn routes(
     engine: EngineHandle,
     history: Arc<dyn History>,
+    cache: Cache,
     proxies: Proxies,
     stop: watch::Receiver<bool>,
 ) -> Routes {
     let releases = release::ReleaseApi { engine: engine.clone(), history: Arc::clone(&history), stop: stop.clone() };
     let snapshots = snapshot::SnapshotApi { engine: engine.clone(), history };
+    let quarantine =
+        quarantine::QuarantineApi { engine: engine.clone(), cache: cache.clone(), proxies: proxies.clone() };
     let written_by_build = "the descriptor set that the build script wrote";
     Routes::default()
         .add_service(limited!(ReleaseServiceServer::new(releases)))
         .add_service(limited!(SnapshotServiceServer::new(snapshots)))
-        .add_service(limited!(ProxyServiceServer::new(proxy::ProxyApi { proxies })))
+        .add_service(limited!(ProxyServiceServer::new(proxy::ProxyApi { cache, proxies })))
+        .add_service(limited!(QuarantineServiceServer::new(quarantine)))
         .add_service(limited!(SpecServiceServer::new(spec::SpecApi { engine })))
         .add_service(health(&SERVICES, stop))
         .add_service(limited!(reflection().build_v1().expect(written_by_build)))

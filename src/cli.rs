@@ -13,6 +13,7 @@ mod healthcheck;
 mod json;
 mod output;
 mod proxies;
+mod quarantine;
 mod release;
 mod serve;
 mod snapshots;
@@ -50,6 +51,7 @@ enum Verb {
     Events(events::Args),
     Snapshots(snapshots::Args),
     Proxies(proxies::Args),
+    Quarantine(quarantine::Args),
     Specs(specs::Args),
     Bootstrap(bootstrap::Args),
     Healthcheck(healthcheck::Args),
@@ -93,6 +95,7 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Events(args) => wait_for(events::run(args)),
         Verb::Snapshots(args) => wait_for(snapshots::run(args)),
         Verb::Proxies(args) => wait_for(proxies::run(args)),
+        Verb::Quarantine(args) => wait_for(quarantine::run(args)),
         Verb::Specs(args) => wait_for(specs::run(args)),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Healthcheck(args) => wait_for(healthcheck::run(args)),

@@ -16,6 +16,7 @@ pub mod analysis;
 pub mod cli;
 pub mod descriptors;
 pub mod model;
+pub mod patch;
 pub mod rollout;
 pub mod server;
 pub mod spec;

@@ -21,18 +21,26 @@ use tokio::sync::watch;
 
 pub use readiness::{Readiness, ReadinessTask};
 
+use self::metrics::Delivery;
 use crate::rollout::engine::View;
-use crate::xds::Proxies;
+use crate::xds::connection::Stalls;
+use crate::xds::{self, Cache, Proxies, withheld};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What the answers are rendered from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WebState {
     /// What the engine shows.
     pub view: watch::Receiver<Arc<View>>,
     /// How far the proxies are.
     pub proxies: Proxies,
+    /// What they are given, and what is kept from them.
+    pub cache: Cache,
+    /// The discovery services.
+    pub discovery: xds::Server,
+    /// The watch over proxies that do not read.
+    pub stalls: Stalls,
     /// What must be done before the server is ready.
     pub readiness: Readiness,
 }
@@ -88,7 +96,16 @@ async fn readyz(State(state): State<WebState>) -> Response {
 
 async fn metrics(State(state): State<WebState>) -> Response {
     let view = Arc::clone(&state.view.borrow());
-    match metrics::render(&view, &state.proxies.list()) {
+    let parked = |group: &String| {
+        let intended = state.cache.current(group);
+        (group.clone(), withheld(intended.as_deref(), state.cache.parked(group)).len())
+    };
+    let delivery = Delivery {
+        quarantined: view.groups.keys().map(parked).collect(),
+        waiting: state.discovery.waiting(),
+        stalled: state.stalls.closed(),
+    };
+    match metrics::render(&view, &state.proxies.list(), &delivery) {
         Ok(text) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, text),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be rendered");

@@ -11,7 +11,9 @@ use crate::analysis::Evidence;
 use crate::rollout::engine::View;
 use crate::rollout::{Phase, ReleaseStatus, ShareStatus};
 use crate::store::{JournalEntry, SnapshotRecord};
-use crate::xds::{self, ProxyStatus, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant};
+use crate::xds::{
+    self, Compared, Held, Parked, ProxyStatus, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant,
+};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
@@ -173,7 +175,58 @@ pub(super) fn proxy(status: &ProxyStatus) -> proto::Proxy {
         region: node.locality.region.clone(),
         zone: node.locality.zone.clone(),
         types: status.types.iter().map(|(resource_type, status)| proxy_type(*resource_type, status)).collect(),
+        held: String::new(),
     }
+}
+
+/// A proxy with what it is not sent, and why: `compared` is what it is to have against what it has, `held` why its group's
+/// newest snapshot is not everywhere.
+pub(super) fn proxy_in_full(status: &ProxyStatus, compared: &[Compared<'_>], held: Option<&Held>) -> proto::Proxy {
+    let mut shown = proxy(status);
+    for of in &mut shown.types {
+        let of_type = compared.iter().filter(|one| one.resource_type.type_url() == of.type_url);
+        of.held_back = of_type.filter_map(|one| one.held_back).map(held_back).collect();
+    }
+    shown.held = match held {
+        Some(Held::Trial(first)) if first.contains(&status.node.id) => "it is among the first that are given it".into(),
+        Some(Held::Trial(first)) if first.is_empty() => "the first proxies are being chosen".into(),
+        Some(Held::Trial(first)) => format!("tried at {} first", first.join(", ")),
+        Some(Held::Stopped(reason)) => format!("stopped at the first proxies: {reason}"),
+        None => String::new(),
+    };
+    shown
+}
+
+fn held_back(parked: &Parked) -> proto::HeldBack {
+    proto::HeldBack {
+        name: parked.resource.name().to_string(),
+        version: parked.resource.version().to_string(),
+        proxy: parked.node.clone(),
+        text: parked.text.clone(),
+        at: Some(system_time(parked.at)),
+    }
+}
+
+/// What was rejected in a group.
+pub(super) fn quarantined(group: &str, parked: &Parked) -> proto::QuarantinedResource {
+    proto::QuarantinedResource {
+        group: group.to_owned(),
+        type_url: parked.resource.resource_type().type_url().to_owned(),
+        name: parked.resource.name().to_string(),
+        version: parked.resource.version().to_string(),
+        proxy: parked.node.clone(),
+        text: parked.text.clone(),
+        at: Some(system_time(parked.at)),
+    }
+}
+
+/// What is tried, or was stopped, at the first proxies of a group.
+pub(super) fn held_snapshot(group: &str, version: ResourceVersion, held: Held) -> proto::HeldSnapshot {
+    let (proxies, reason) = match held {
+        Held::Trial(first) => (first, String::new()),
+        Held::Stopped(reason) => (Vec::new(), reason),
+    };
+    proto::HeldSnapshot { group: group.to_owned(), version: version.to_string(), proxies, reason }
 }
 
 fn proxy_type(resource_type: ResourceType, status: &TypeStatus) -> proto::ProxyType {
@@ -194,6 +247,10 @@ fn proxy_type(resource_type: ResourceType, status: &TypeStatus) -> proto::ProxyT
         rejected_resources: rejection.map(|r| r.resources.clone()).unwrap_or_default(),
         rejection: rejection.map(|r| r.text.clone()).unwrap_or_default(),
         changed_at: status.changed_at.map(system_time),
+        rejected_at: rejection.map(|r| system_time(r.at)),
+        wildcard: status.subscription.is_wildcard(),
+        subscribed: count(status.subscription.names().len()),
+        held_back: Vec::new(),
     }
 }
 
@@ -234,5 +291,29 @@ mod tests {
         assert_eq!(count(usize::MAX), u32::MAX);
         assert_eq!(duration(Duration::MAX).seconds, i64::MAX);
         assert_eq!(duration(Duration::new(3, 7)), protobuf::Duration { seconds: 3, nanos: 7 });
+    }
+
+    #[test]
+    fn why_a_snapshot_is_held_is_told_from_the_proxys_side() {
+        let status = ProxyStatus {
+            node: std::sync::Arc::new(xds::Node { id: "edge-1".into(), ..xds::Node::default() }),
+            group: Some("edge".into()),
+            variant: Variant::Delta,
+            address: None,
+            connected_at: SystemTime::UNIX_EPOCH,
+            disconnected_at: None,
+            connects: 1,
+            types: Default::default(),
+        };
+        let trial = |first: &[&str]| Some(Held::Trial(first.iter().map(|id| (*id).to_owned()).collect()));
+        for (held, words) in [
+            (None, ""),
+            (trial(&[]), "the first proxies are being chosen"),
+            (trial(&["edge-1", "edge-2"]), "it is among the first that are given it"),
+            (trial(&["edge-2", "edge-3"]), "tried at edge-2, edge-3 first"),
+            (Some(Held::Stopped("edge-2 crashed".into())), "stopped at the first proxies: edge-2 crashed"),
+        ] {
+            assert_eq!(proxy_in_full(&status, &[], held.as_ref()).held, words);
+        }
     }
 }

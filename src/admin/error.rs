@@ -27,6 +27,8 @@ pub(super) enum AdminError {
     UnknownGroup { group: String, known: Vec<String> },
     #[error("no proxy with the node id {0} is or was connected since the server started")]
     UnknownProxy(String),
+    #[error("nothing is intended for {0}: no fleet takes it, or nothing was published for its group yet")]
+    NothingIntended(String),
     #[error("no snapshot of {group} is of version {prefix}: {}", some("kept are", "none is kept", .known))]
     UnknownVersion { group: String, prefix: String, known: Vec<String> },
     #[error("version {prefix} of {group} is ambiguous: {}", some("it may be", "", .candidates))]
@@ -57,7 +59,7 @@ impl From<AdminError> for Status {
             | AdminError::UnknownVersion { .. }
             | AdminError::NotCurrent { .. }
             | AdminError::NothingBefore { .. } => Code::NotFound,
-            AdminError::Command(CommandError::Refused(_)) => Code::FailedPrecondition,
+            AdminError::Command(CommandError::Refused(_)) | AdminError::NothingIntended(_) => Code::FailedPrecondition,
             AdminError::Command(CommandError::Store(_) | CommandError::Stopped) | AdminError::Store(_) => {
                 Code::Unavailable
             }
@@ -82,7 +84,7 @@ fn some(there_are: &str, there_is_none: &str, names: &[String]) -> String {
 }
 
 fn type_urls() -> String {
-    ResourceType::ALL.map(ResourceType::type_url).join(", ")
+    ResourceType::CORE.map(ResourceType::type_url).join(", ")
 }
 
 /// Keeps the beginning and the end: what a caller named stands in the middle.

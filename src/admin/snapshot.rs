@@ -4,7 +4,7 @@
 //! not keep it.
 
 mod catalog;
-mod diff;
+pub(super) mod diff;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `serin bootstrap`: the file that an Envoy is started with. Needs no server.
+//! `serin bootstrap`: the file that an Envoy or a gRPC client is started with. Needs no server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,11 +8,12 @@ use super::failure::Failure;
 use super::output::{put, say};
 use super::text::{parse_duration, plural};
 use crate::model::{Fleet, Pattern, World};
+use crate::spec::Settings;
 use crate::translate::Dialect;
-use crate::translate::bootstrap::{BootstrapOptions, NodeId, bootstrap};
+use crate::translate::bootstrap::{BootstrapOptions, NodeId, bootstrap, grpc_bootstrap};
 use crate::xds::{Node, Variant};
 
-/// Print an Envoy bootstrap
+/// Print the bootstrap of an Envoy, or of a gRPC client
 ///
 /// A complete file: the proxy asks the server for everything else, and reports back. With --fleet and --specs it says
 /// of itself what the fleet's selector asks for, and opens the listeners whose routes the fleet gives.
@@ -20,7 +21,9 @@ use crate::xds::{Node, Variant};
 #[command(group = clap::ArgGroup::new("who").required(true).args(["fleet", "cluster"]))]
 #[command(after_help = "Examples:\n  serin bootstrap --fleet edge --specs ./specs --xds serin:18000 > envoy.yaml\n  \
                         envoy -c envoy.yaml --service-node edge-1\n\n  \
-                        serin bootstrap --cluster sidecars --id sidecar-1 --variant sotw --envoy 1.36")]
+                        serin bootstrap --cluster sidecars --id sidecar-1 --variant sotw --envoy 1.36\n\n  \
+                        serin bootstrap --grpc --cluster shop --id cart-1 > bootstrap.json\n  \
+                        GRPC_XDS_BOOTSTRAP=bootstrap.json ./cart   # resolves xds:///NAME here")]
 pub(super) struct Args {
     /// The fleet that the proxy is to belong to
     #[arg(long, value_name = "NAME", requires = "specs")]
@@ -34,6 +37,9 @@ pub(super) struct Args {
     /// Where the proxy finds the server's --xds
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18000", value_parser = host_and_port)]
     xds: (String, u16),
+    /// For a gRPC client without a proxy: JSON for its GRPC_XDS_BOOTSTRAP
+    #[arg(long, conflicts_with_all = ["variant", "admin", "no_metrics", "flush", "envoy"])]
+    grpc: bool,
     /// The form of the protocol: incremental, or state of the world
     #[arg(long, default_value = "delta")]
     variant: Form,
@@ -67,12 +73,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Some(_) => read(&args.specs)?,
         None => World::default(),
     };
-    put(&bootstrap(&options(args, &world)?))
+    let options = options(args, &world)?;
+    put(&if args.grpc { grpc_bootstrap(&options) } else { bootstrap(&options) })
 }
 
 fn read(paths: &[PathBuf]) -> Result<World, Failure> {
     let files = crate::spec::source::read_paths(paths).map_err(|e| Failure::Usage(e.to_string()))?;
-    let specs = crate::spec::parse(&files).map_err(|diagnostics| {
+    // A bootstrap has nothing of what is patched.
+    let specs = crate::spec::parse(&files, Settings { envoy_patches: true }).map_err(|diagnostics| {
         diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
         Failure::Other(anyhow::anyhow!("the specs are not valid: {}", plural(diagnostics.len(), "finding")))
     })?;
@@ -89,8 +97,14 @@ fn options(args: &Args, world: &World) -> Result<BootstrapOptions, Failure> {
         }
         None => BootstrapOptions { node_cluster: args.cluster.clone(), ..BootstrapOptions::new(host, *port) },
     };
+    let node_id = args.id.clone().map_or(base.node_id, NodeId::Fixed);
+    if args.grpc && !matches!(node_id, NodeId::Fixed(_)) {
+        return Err(Failure::Usage(
+            "--grpc needs --id: every client has an id of its own, and no flag for it".to_owned(),
+        ));
+    }
     Ok(BootstrapOptions {
-        node_id: args.id.clone().map_or(base.node_id, NodeId::Fixed),
+        node_id,
         variant: match args.variant {
             Form::Delta => Variant::Delta,
             Form::Sotw => Variant::Sotw,
@@ -175,7 +189,8 @@ mod tests {
             id: Some(Pattern("edge-*".into())),
             ..Default::default()
         };
-        let fleet = Fleet { name: "edge".into(), nodes, listeners: Vec::new(), route_configs: Vec::new() };
+        let fleet =
+            Fleet { name: "edge".into(), nodes, listeners: Vec::new(), route_configs: Vec::new(), config_canary: None };
         World { fleets: [("edge".to_owned(), fleet)].into(), ..World::default() }
     }
 
@@ -210,6 +225,14 @@ mod tests {
     }
 
     #[test]
+    fn a_grpc_client_needs_an_id() {
+        let of = |line| options(&parse(line).expect("sound"), &world());
+        assert!(of("--grpc --fleet edge --specs s --id edge-7").is_ok());
+        let wrong = of("--grpc --fleet edge --specs s").expect_err("no flag gives it one");
+        assert!(wrong.to_string().contains("--id") && wrong.code() == 2, "{wrong}");
+    }
+
+    #[test]
     fn what_does_not_fit_together_is_refused() {
         for line in [
             "--id i",
@@ -222,6 +245,9 @@ mod tests {
             "--cluster c --xds serin:0",
             "--cluster c --envoy latest",
             "--cluster c --flush 0s",
+            "--grpc",
+            "--cluster c --id i --grpc --variant sotw",
+            "--cluster c --id i --grpc --no-metrics",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::failure::Failure;
 use super::output::Format;
 use crate::admin::proto::proxy_service_client::ProxyServiceClient;
+use crate::admin::proto::quarantine_service_client::QuarantineServiceClient;
 use crate::admin::proto::release_service_client::ReleaseServiceClient;
 use crate::admin::proto::snapshot_service_client::SnapshotServiceClient;
 use crate::admin::proto::spec_service_client::SpecServiceClient;
@@ -92,6 +93,14 @@ impl ServerArgs {
     /// As [`Self::connect`].
     pub(super) async fn proxies(&self) -> Result<ProxyServiceClient<Channel>, Failure> {
         Ok(ProxyServiceClient::new(self.connect().await?).max_decoding_message_size(LONGEST_ANSWER))
+    }
+
+    /// The quarantine's service.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(super) async fn quarantine(&self) -> Result<QuarantineServiceClient<Channel>, Failure> {
+        Ok(QuarantineServiceClient::new(self.connect().await?).max_decoding_message_size(LONGEST_ANSWER))
     }
 
     /// The snapshots' service.

@@ -1,5 +1,8 @@
 //! `serin proxies`: which proxy has which configuration in force.
 
+mod diff;
+mod show;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -7,17 +10,22 @@ use super::client::{ClientArgs, answer, present};
 use super::failure::Failure;
 use super::json::Shown;
 use super::output::{Cell, Format, Style, Tone, json, put, table, yaml};
-use super::text::{age, on_one_line, or_nothing, short_version};
-use crate::admin::proto::{GetProxyRequest, ListProxiesRequest, ListProxiesResponse, Proxy, ProxyType, SyncState};
+use super::snapshots::type_url;
+use super::text::{age, on_one_line, or_nothing};
+use crate::admin::proto::{
+    DiffProxyRequest, GetProxyRequest, ListProxiesRequest, ListProxiesResponse, Proxy, ProxyType, SyncState,
+};
 use crate::xds::ResourceType;
 
 /// Show the proxies, and how far each is
 ///
-/// SYNCED: it acknowledged the newest. STALE: it has not answered yet. NACKED: it rejected it (`proxies NAME` shows its
-/// words). NOT SENT: nothing was sent yet. -: it does not ask for this type.
+/// SYNCED: it acknowledged the newest. STALE: it has not answered yet, or the newest is kept from it. NACKED: it rejected
+/// it (`proxies NAME` shows its words). NOT SENT: nothing was sent yet. -: it does not ask for this type. Beside what is
+/// not synced stands for how long.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(after_help = "Examples:\n  serin proxies\n  serin proxies --group edge\n  serin proxies edge-1\n  \
+                        serin proxies edge-1 diff\n  serin proxies diff edge-1 --type rds\n  \
                         serin proxies show edge-1 -o json")]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,16 +33,31 @@ pub(super) struct Args {
     /// Show this proxy
     #[arg(conflicts_with = "group")]
     name: Option<String>,
+    /// What of it to show
+    #[arg(requires = "name")]
+    what: Option<What>,
+    /// Only resources of this type: cds, eds, lds, rds, or a type URL
+    #[arg(long = "type", value_name = "TYPE", value_parser = type_url, requires = "what")]
+    of_type: Option<String>,
     #[command(flatten)]
     list: ListArgs,
+}
+
+/// What of a proxy to show.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// What it has acknowledged against what it is to have
+    Diff,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// A row per proxy
     List(ListArgs),
-    /// One proxy: its versions, and what it rejected in its own words
+    /// One proxy: its versions, what it rejected in its own words, and what is kept from it
     Show(ShowArgs),
+    /// What a proxy has acknowledged against what it is to have
+    Diff(DiffArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,12 +77,25 @@ struct ShowArgs {
     client: ClientArgs,
 }
 
+#[derive(Debug, clap::Args)]
+struct DiffArgs {
+    /// Its node id
+    name: String,
+    /// Only resources of this type: cds, eds, lds, rds, or a type URL
+    #[arg(long = "type", value_name = "TYPE", value_parser = type_url)]
+    of_type: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    match (args.verb, args.name) {
-        (Some(Verb::List(list)), _) => all(list).await,
-        (Some(Verb::Show(show)), _) => one(show.name, show.client).await,
-        (None, Some(name)) => one(name, args.list.client).await,
-        (None, None) => all(args.list).await,
+    match (args.verb, args.name, args.what) {
+        (Some(Verb::List(list)), ..) => all(list).await,
+        (Some(Verb::Show(show)), ..) => one(show.name, show.client).await,
+        (Some(Verb::Diff(diff)), ..) => lacking(diff.name, diff.of_type, diff.client).await,
+        (None, Some(name), None) => one(name, args.list.client).await,
+        (None, Some(name), Some(What::Diff)) => lacking(name, args.of_type, args.list.client).await,
+        (None, None, _) => all(args.list).await,
     }
 }
 
@@ -79,10 +115,21 @@ async fn one(id: String, args: ClientArgs) -> Result<(), Failure> {
     let mut client = args.server.proxies().await?;
     let got = present(answer(client.get_proxy(GetProxyRequest { id })).await?.proxy, "proxy")?;
     put(&match args.output {
-        Format::Table => show(&got, Timestamp::now(), Style::of_stdout()),
+        Format::Table => show::show(&got, Timestamp::now(), Style::of_stdout()),
         Format::Json => json(&Shown::of(&got))?,
         Format::Yaml => yaml(&Shown::of(&got))?,
         Format::Name => on_one_line(&got.id) + "\n",
+    })
+}
+
+async fn lacking(id: String, of_type: Option<String>, args: ClientArgs) -> Result<(), Failure> {
+    let mut client = args.server.proxies().await?;
+    let got = answer(client.diff_proxy(DiffProxyRequest { id, type_url: of_type.unwrap_or_default() })).await?;
+    put(&match args.output {
+        Format::Table => diff::diff(&got, Style::of_stdout()),
+        Format::Json => json(&Shown::of(&got))?,
+        Format::Yaml => yaml(&Shown::of(&got))?,
+        Format::Name => got.resources.iter().map(|resource| on_one_line(&resource.name) + "\n").collect(),
     })
 }
 
@@ -97,7 +144,7 @@ fn list(proxies: &[Proxy], now: Timestamp, style: Style) -> String {
     let rows: Vec<[Cell; 9]> = proxies
         .iter()
         .map(|proxy| {
-            let [cds, eds, lds, rds] = ResourceType::ALL.map(|of| sync_of(proxy, of));
+            let [cds, eds, lds, rds] = ResourceType::CORE.map(|of| sync_of(proxy, of, now));
             let since = if proxy.connected {
                 age(proxy.connected_at.as_ref(), now).into()
             } else {
@@ -120,20 +167,25 @@ fn list(proxies: &[Proxy], now: Timestamp, style: Style) -> String {
 }
 
 /// What it had is of no interest once it is gone: nobody knows what it has now.
-fn sync_of(proxy: &Proxy, of: ResourceType) -> Cell {
+fn sync_of(proxy: &Proxy, of: ResourceType, now: Timestamp) -> Cell {
     match proxy.types.iter().find(|known| known.type_url == of.type_url()) {
-        Some(known) if proxy.connected => sync(known),
+        Some(known) if proxy.connected => sync(known, Some(now)),
         Some(_) | None => or_nothing("").into(),
     }
 }
 
-fn sync(of: &ProxyType) -> Cell {
-    match of.state() {
-        SyncState::Unspecified => or_nothing("").into(),
-        SyncState::NotSent => Cell::toned("NOT SENT", Tone::Faint),
-        SyncState::Synced => Cell::toned("SYNCED", Tone::Good),
-        SyncState::Stale => Cell::toned("STALE", Tone::Notable),
-        SyncState::Nacked => Cell::toned("NACKED", Tone::Bad),
+/// The state; what is not synced with its age, where `now` is given.
+fn sync(of: &ProxyType, now: Option<Timestamp>) -> Cell {
+    let (word, tone) = match of.state() {
+        SyncState::Unspecified => return or_nothing("").into(),
+        SyncState::NotSent => ("NOT SENT", Tone::Faint),
+        SyncState::Synced => return Cell::toned("SYNCED", Tone::Good),
+        SyncState::Stale => ("STALE", Tone::Notable),
+        SyncState::Nacked => ("NACKED", Tone::Bad),
+    };
+    match (now, &of.changed_at) {
+        (Some(now), Some(since)) => Cell::toned(format!("{word} {}", age(Some(since), now)), tone),
+        (None, _) | (_, None) => Cell::toned(word, tone),
     }
 }
 
@@ -146,69 +198,6 @@ fn gone(proxy: &Proxy, now: Timestamp) -> String {
 
 fn group(proxy: &Proxy) -> Cell {
     if proxy.group.is_empty() { Cell::toned("NO FLEET", Tone::Bad) } else { proxy.group.as_str().into() }
-}
-
-/// One proxy in full.
-fn show(proxy: &Proxy, now: Timestamp, style: Style) -> String {
-    let since = match (proxy.connected, age(proxy.connected_at.as_ref(), now)) {
-        (true, since) => format!("{since} ago, stream no. {}", proxy.connects),
-        (false, _) => style.paint(Tone::Bad, &gone(proxy, now)),
-    };
-    let lines = [
-        ("Name", proxy.id.clone()),
-        ("Cluster", proxy.cluster.clone()),
-        ("Group", if proxy.group.is_empty() { "none: no fleet selects it".to_owned() } else { proxy.group.clone() }),
-        ("Agent", proxy.user_agent.clone()),
-        ("Variant", proxy.variant.clone()),
-        ("Address", proxy.address.clone()),
-        ("Region", proxy.region.clone()),
-        ("Zone", proxy.zone.clone()),
-        ("Connected", since),
-    ];
-    let mut text: String = lines
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{:<11} {value}\n", format!("{name}:")))
-        .collect();
-    if !proxy.types.is_empty() {
-        text += "\n";
-        text += &types(proxy, now, style);
-    }
-    for rejected in proxy.types.iter().filter(|of| !of.rejection.is_empty()) {
-        text += "\n";
-        text += &rejection(rejected, style);
-    }
-    text
-}
-
-fn types(proxy: &Proxy, now: Timestamp, style: Style) -> String {
-    let rows: Vec<[Cell; 6]> = proxy
-        .types
-        .iter()
-        .map(|of| {
-            [
-                short_type(&of.type_url).into(),
-                sync(of),
-                short_version(&of.sent_version).into(),
-                short_version(&of.acknowledged_version).into(),
-                short_version(&of.rejected_version).into(),
-                age(of.changed_at.as_ref(), now).into(),
-            ]
-        })
-        .collect();
-    table(["TYPE", "STATE", "SENT", "IN FORCE", "REJECTED", "AGE"], &rows, style)
-}
-
-/// The proxy's own words, indented.
-fn rejection(of: &ProxyType, style: Style) -> String {
-    let what = match of.rejected_resources.as_slice() {
-        [] => String::new(),
-        names => format!(" ({})", names.join(", ")),
-    };
-    let version = short_version(&of.rejected_version);
-    let heading = on_one_line(&format!("{} rejected {version}{what}:", short_type(&of.type_url)));
-    let words: String = of.rejection.lines().map(|line| format!("  {}\n", on_one_line(line))).collect();
-    format!("{}\n{words}", style.paint(Tone::Bad, &heading))
 }
 
 /// `CDS` for a type that this server knows, otherwise its URL.

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::failure::Failure;
 use super::text::parse_duration;
 use crate::server::ServeOptions;
+use crate::spec::Settings;
 
 /// Run the server
 ///
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// How often to look for changed specs where the file system does not tell
     #[arg(long, value_name = "DURATION", env = "SERIN_RESCAN", default_value = "5s", value_parser = parse_duration)]
     rescan: Duration,
+    /// Let specs put raw Envoy configuration (`envoy:`) into what proxies get. It can do whatever Envoy can
+    #[arg(long, env = "SERIN_ALLOW_ENVOY_PATCHES")]
+    allow_envoy_patches: bool,
     /// The form of the log, which goes to stderr
     #[arg(long, value_name = "FORMAT", env = "SERIN_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -56,8 +60,8 @@ enum LogFormat {
 
 impl From<Args> for ServeOptions {
     fn from(args: Args) -> Self {
-        let Args { specs, data, xds, admin, http, rescan, log_format: _, verbose: _ } = args;
-        Self { specs, data, xds, admin, http, rescan }
+        let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, log_format: _, verbose: _ } = args;
+        Self { specs, data, xds, admin, http, rescan, allowed: Settings { envoy_patches: allow_envoy_patches } }
     }
 }
 
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn flags_become_plain_options() {
-        let line = ["serve", "--specs", "s", "--xds", "[::]:1", "--rescan", "1m30s", "-vv"];
+        let line = ["serve", "--specs", "s", "--xds", "[::]:1", "--rescan", "1m30s", "--allow-envoy-patches", "-vv"];
         let args = Alone::try_parse_from(line).expect("sound").args;
         assert_eq!(args.verbose, 2);
         let options = ServeOptions::from(args);
@@ -122,6 +126,7 @@ mod tests {
                 admin: "127.0.0.1:18001".parse().expect("an address"),
                 http: "127.0.0.1:18002".parse().expect("an address"),
                 rescan: Duration::from_secs(90),
+                allowed: Settings { envoy_patches: true },
             }
         );
     }

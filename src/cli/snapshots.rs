@@ -1,6 +1,6 @@
 //! `serin snapshots`: what proxies are and were given.
 
-mod diff;
+pub(super) mod diff;
 mod list;
 mod show;
 
@@ -17,7 +17,8 @@ use crate::xds::ResourceType;
 /// Show what the proxies are, and were, given
 ///
 /// A snapshot is all that the proxies of one group are given; its version is the hash of its content. A group is a
-/// fleet's name (with ~plain for its Envoys before 1.37). A version may be shortened to any unambiguous beginning.
+/// fleet's name (with ~plain for its Envoys before 1.37, ~grpc for its gRPC clients). A version may be shortened to any
+/// unambiguous beginning.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(after_help = "Examples:\n  serin snapshots\n  serin snapshots show --group edge --type rds\n  \
@@ -133,12 +134,12 @@ async fn two(args: DiffArgs) -> Result<(), Failure> {
 }
 
 /// `cds`, `EDS`, or a type URL as it is.
-fn type_url(text: &str) -> Result<String, String> {
+pub(super) fn type_url(text: &str) -> Result<String, String> {
     let short = ResourceType::ALL.into_iter().find(|of| of.short().eq_ignore_ascii_case(text));
     match short {
         Some(of) => Ok(of.type_url().to_owned()),
         None if text.contains('/') => Ok(text.to_owned()),
-        None => Err("it is cds, eds, lds, rds, or a type URL (type.googleapis.com/…)".to_owned()),
+        None => Err("it is cds, eds, lds, rds, sds, …, or a type URL (type.googleapis.com/…)".to_owned()),
     }
 }
 

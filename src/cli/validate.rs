@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output::{json, put, say};
 use super::text::plural;
 use crate::model::World;
-use crate::spec::Diagnostic;
+use crate::spec::{Diagnostic, Settings};
 
 /// Check specs without a server
 ///
@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// Files, and directories of *.yaml
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Take raw Envoy configuration (`envoy:`), as a server does that has this flag
+    #[arg(long, env = "SERIN_ALLOW_ENVOY_PATCHES")]
+    allow_envoy_patches: bool,
     /// The form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Form,
@@ -46,7 +49,7 @@ struct Report<'a> {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let files = crate::spec::source::read_paths(&args.paths).map_err(|e| Failure::Usage(e.to_string()))?;
-    let checked = crate::spec::parse(&files);
+    let checked = crate::spec::parse(&files, Settings { envoy_patches: args.allow_envoy_patches });
     let (world, diagnostics) = match &checked {
         // A set may be valid and still hold what is hardly meant.
         Ok(specs) => (Some(&specs.world), specs.warnings.as_slice()),
@@ -89,6 +92,7 @@ mod tests {
             nodes: Default::default(),
             listeners: Vec::new(),
             route_configs: Vec::new(),
+            config_canary: None,
         };
         let world = World { fleets: [("a".into(), fleet("a"))].into(), ..World::default() };
         assert_eq!(inventory(&world), "1 fleet, 0 services, 0 releases");

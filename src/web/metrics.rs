@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, GaugeVec, IntCounter, Opts, Registry, TextEncoder};
 
 use crate::rollout::engine::View;
 use crate::rollout::{Phase, ReleaseStatus};
@@ -17,16 +17,28 @@ const SYNC_STATES: [SyncState; 4] = [SyncState::NotSent, SyncState::Synced, Sync
 
 type Result<T> = std::result::Result<T, prometheus::Error>;
 
+/// How configuration reaches the proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Delivery {
+    /// Resources that are kept from the proxies of a group, because one rejected them.
+    pub(super) quarantined: BTreeMap<String, usize>,
+    /// Streams that wait to be let in.
+    pub(super) waiting: usize,
+    /// Connections that were closed because the proxy did not read.
+    pub(super) stalled: u64,
+}
+
 /// All metrics in Prometheus' text format.
 ///
 /// # Errors
 /// Only when a metric's name or help is none.
-pub(super) fn render(view: &View, proxies: &[ProxyStatus]) -> Result<String> {
+pub(super) fn render(view: &View, proxies: &[ProxyStatus], delivery: &Delivery) -> Result<String> {
     let registry = Registry::new();
     vector(&registry, "serin_build_info", "Always 1; the version is a label.", &["version"])?
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1.0);
     of_proxies(&registry, view, proxies)?;
+    of_delivery(&registry, delivery)?;
     of_releases(&registry, view)?;
     let diagnostics = "What is wrong with the newest specs; 0 when they are in force.";
     single(&registry, "serin_spec_diagnostics", diagnostics)?.set(number(view.diagnostics.len()));
@@ -44,7 +56,7 @@ fn of_proxies(registry: &Registry, view: &View, proxies: &[ProxyStatus]) -> Resu
     let mut sync: BTreeMap<(String, ResourceType, &str), usize> = BTreeMap::new();
     for name in &groups {
         connected.extend([true, false].map(|state| ((name.clone(), state), 0)));
-        for resource_type in ResourceType::ALL {
+        for resource_type in ResourceType::CORE {
             sync.extend(SYNC_STATES.map(|state| ((name.clone(), resource_type, sync_state(state)), 0)));
         }
     }
@@ -68,6 +80,21 @@ fn of_proxies(registry: &Registry, view: &View, proxies: &[ProxyStatus]) -> Resu
     Ok(())
 }
 
+fn of_delivery(registry: &Registry, delivery: &Delivery) -> Result<()> {
+    let help = "Resources that no proxy of the group is sent, because one rejected them.";
+    let quarantined = vector(registry, "serin_quarantined_resources", help, &["group"])?;
+    for (group, resources) in &delivery.quarantined {
+        quarantined.with_label_values(&[group]).set(number(*resources));
+    }
+    let waiting = "Streams that wait to be let in, after many came at once.";
+    single(registry, "serin_xds_streams_waiting", waiting)?.set(number(delivery.waiting));
+    let help = "Connections that were closed because the proxy took nothing of what it was sent.";
+    let stalled = IntCounter::new("serin_xds_stalled_connections_total", help)?;
+    registry.register(Box::new(stalled.clone()))?;
+    stalled.inc_by(delivery.stalled);
+    Ok(())
+}
+
 fn of_releases(registry: &Registry, view: &View) -> Result<()> {
     let by_version = ["release", "version"];
     let weight = vector(registry, "serin_release_weight_percent", "A version's published share.", &by_version)?;
@@ -80,7 +107,8 @@ fn of_releases(registry: &Registry, view: &View) -> Result<()> {
     let requests = vector(registry, "serin_release_requests_per_second", requests, &by_version)?;
     let errors = "The share of a version's requests that failed over the last ten seconds, 0 to 1.";
     let errors = vector(registry, "serin_release_error_ratio", errors, &by_version)?;
-    for ReleaseStatus { name, shares, phase: is_in, proxies: all, proxies_in_force, .. } in view.releases.values() {
+    for status in view.releases.values() {
+        let ReleaseStatus { name, shares, phase: is_in, proxies: all, proxies_in_force, .. } = &**status;
         for candidate in PHASES {
             phase.with_label_values(&[name.as_str(), phase_name(candidate)]).set(flag(candidate == *is_in));
         }

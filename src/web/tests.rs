@@ -1,17 +1,17 @@
 //! The answers as a scraper or an orchestrator gets them.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use imbl::OrdMap;
 use jiff::Timestamp;
 use tower::ServiceExt;
 
 use super::*;
 use crate::model::Weight;
 use crate::rollout::{Phase, ReleaseStatus, ShareStatus};
-use crate::xds::{Node, ProxyStatus, ResourceType, Snapshot, SyncState, TypeStatus, Variant};
+use crate::xds::{Node, ProxyStatus, Resource, ResourceType, Snapshot, SyncState, TypeStatus, Variant};
 
 fn status() -> ReleaseStatus {
     let share = |version: &str, weight, requests_per_second, error_rate| ShareStatus {
@@ -46,8 +46,11 @@ fn status() -> ReleaseStatus {
 fn view() -> View {
     let nothing = Arc::new(Snapshot::builder().build_unchecked());
     View {
-        releases: BTreeMap::from([("checkout".into(), status())]),
-        groups: ["edge", "empty"].map(|group| (group.into(), (Arc::clone(&nothing), Timestamp::UNIX_EPOCH))).into(),
+        releases: OrdMap::unit("checkout".into(), Arc::new(status())),
+        groups: ["edge", "empty"]
+            .map(|group| (group.to_owned(), (Arc::clone(&nothing), Timestamp::UNIX_EPOCH)))
+            .into_iter()
+            .collect(),
         diagnostics: vec!["checkout.yaml:3:1: no such version".into()],
         ..View::default()
     }
@@ -62,15 +65,31 @@ fn proxy(id: &str, group: Option<&str>, gone: bool, route: SyncState) -> ProxySt
         connected_at: SystemTime::UNIX_EPOCH,
         disconnected_at: gone.then_some(SystemTime::UNIX_EPOCH),
         connects: 1,
-        types: [(ResourceType::Route, TypeStatus { state: route, ..TypeStatus::default() })].into(),
+        types: Arc::new([(ResourceType::Route, TypeStatus { state: route, ..TypeStatus::default() })].into()),
     }
 }
 
 /// A router, and what keeps its engine alive.
+/// What a proxy of `edge` said no to.
+fn rejected() -> Arc<Snapshot> {
+    let mut builder = Snapshot::builder();
+    let cluster = Resource::new(ResourceType::Cluster, "checkout/v1", Vec::new(), Vec::new()).expect("a cluster");
+    builder.add(cluster);
+    Arc::new(builder.build_unchecked())
+}
+
 fn served(view: View) -> (Router, Readiness, watch::Sender<Arc<View>>) {
     let (sender, view) = watch::channel(Arc::new(view));
     let readiness = Readiness::default();
-    let state = WebState { view, proxies: Proxies::default(), readiness: readiness.clone() };
+    let (cache, proxies) = (Cache::new(), Proxies::default());
+    cache.publish("edge", rejected());
+    let resources: Vec<_> = rejected().iter().cloned().collect();
+    cache.reject("edge", &resources, "edge-1", "no", SystemTime::UNIX_EPOCH);
+    let options = xds::Options::new(watch::channel(false).1);
+    let grouping = Arc::new(xds::server::ByCluster::default());
+    let discovery = xds::Server::new(cache.clone(), proxies.clone(), grouping, options);
+    let stalls = Stalls::new(Duration::from_secs(1));
+    let state = WebState { view, proxies, cache, discovery, stalls, readiness: readiness.clone() };
     (router(state), readiness, sender)
 }
 
@@ -123,6 +142,8 @@ async fn a_scrape_is_what_prometheus_reads() {
     let (status, content_type, text) = get_text(&router, "/metrics").await;
     assert_eq!((status, content_type.as_str()), (StatusCode::OK, "text/plain; version=0.0.4"));
     assert!(text.contains("serin_release_weight_percent{release=\"checkout\",version=\"v2\"} 5\n"), "{text}");
+    assert!(text.contains("serin_quarantined_resources{group=\"edge\"} 1\n"), "{text}");
+    assert!(text.contains("serin_quarantined_resources{group=\"empty\"} 0\n"), "{text}");
 }
 
 #[test]
@@ -133,7 +154,8 @@ fn every_metric_has_its_value() {
         proxy("c", Some("edge"), true, SyncState::Synced),
         proxy("d", None, false, SyncState::NotSent),
     ];
-    let text = metrics::render(&view(), &proxies).expect("metrics");
+    let delivery = Delivery { quarantined: [("edge".into(), 2)].into(), waiting: 3, stalled: 4 };
+    let text = metrics::render(&view(), &proxies, &delivery).expect("metrics");
     for line in [
         concat!("serin_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "serin_proxies{group=\"edge\",state=\"connected\"} 2",
@@ -152,6 +174,9 @@ fn every_metric_has_its_value() {
         "serin_release_proxies_in_force{release=\"checkout\"} 2",
         "serin_release_requests_per_second{release=\"checkout\",version=\"v2\"} 12.5",
         "serin_release_error_ratio{release=\"checkout\",version=\"v2\"} 0.25",
+        "serin_quarantined_resources{group=\"edge\"} 2",
+        "serin_xds_streams_waiting 3",
+        "serin_xds_stalled_connections_total 4",
         "serin_spec_diagnostics 1",
         "serin_store_error 0",
     ] {
@@ -159,5 +184,5 @@ fn every_metric_has_its_value() {
     }
     assert_eq!(text.matches("serin_release_phase{").count(), 6);
     let failing = View { store_error: Some("disk full".into()), ..View::default() };
-    assert!(metrics::render(&failing, &[]).expect("metrics").contains("serin_store_error 1\n"));
+    assert!(metrics::render(&failing, &[], &Delivery::default()).expect("metrics").contains("serin_store_error 1\n"));
 }

@@ -40,7 +40,7 @@ impl Catalog {
                 group: group.clone(),
                 version: snapshot.version(),
                 published_at: *published_at,
-                types: ResourceType::ALL.map(|t| (t, snapshot.version_of(t), snapshot.of_type(t).len())).to_vec(),
+                types: ResourceType::CORE.map(|t| (t, snapshot.version_of(t), snapshot.of_type(t).len())).to_vec(),
             },
             live: Some(Arc::clone(snapshot)),
         });

@@ -21,7 +21,7 @@ const CONTEXT: usize = 3;
 /// By type in sending order, then by name.
 pub(super) fn between(from: &Snapshot, to: &Snapshot) -> Result<Vec<proto::ResourceDiff>, AdminError> {
     let mut found = Vec::new();
-    for resource_type in ResourceType::ALL {
+    for resource_type in ResourceType::CORE {
         let (before, after) = (from.of_type(resource_type), to.of_type(resource_type));
         let names: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
         for name in names {
@@ -34,7 +34,8 @@ pub(super) fn between(from: &Snapshot, to: &Snapshot) -> Result<Vec<proto::Resou
     Ok(found)
 }
 
-fn resource(
+/// How one resource differs. The contents of a secret are not shown.
+pub(in crate::admin) fn resource(
     resource_type: ResourceType,
     name: &str,
     old: Option<&Resource>,
@@ -56,8 +57,10 @@ fn resource(
     })
 }
 
-/// Pretty JSON with a line's end at its end; nothing for what is not there.
+/// Pretty JSON with a line's end at its end; nothing for what is not there, and of secrets.
 fn pretty(resource: Option<&Resource>) -> Result<String, AdminError> {
-    let Some(resource) = resource else { return Ok(String::new()) };
+    let Some(resource) = resource.filter(|resource| resource.resource_type() != ResourceType::Secret) else {
+        return Ok(String::new());
+    };
     Ok(format!("{:#}\n", to_json(resource)?))
 }

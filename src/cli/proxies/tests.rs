@@ -1,5 +1,7 @@
 use super::super::release::examples::{ago, now};
+use super::show::show;
 use super::*;
+use crate::admin::proto::HeldBack;
 
 fn of(kind: ResourceType, state: SyncState) -> ProxyType {
     ProxyType {
@@ -44,9 +46,9 @@ fn proxies() -> Vec<Proxy> {
 #[test]
 fn a_row_per_proxy() {
     let expected = "\
-NAME     GROUP      AGENT          VARIANT   CDS      EDS   LDS      RDS        AGE
-edge-1   edge       envoy 1.40.0   delta     SYNCED   -     NACKED   NOT SENT   90s
-edge-2   NO FLEET   -              sotw      -        -     -        -          DISCONNECTED 30s
+NAME     GROUP      AGENT          VARIANT   CDS      EDS   LDS         RDS           AGE
+edge-1   edge       envoy 1.40.0   delta     SYNCED   -     NACKED 5s   NOT SENT 5s   90s
+edge-2   NO FLEET   -              sotw      -        -     -           -             DISCONNECTED 30s
 ";
     assert_eq!(list(&proxies(), now(), Style::PLAIN), expected);
 }
@@ -56,6 +58,17 @@ fn what_it_rejected_is_shown_in_its_own_words() {
     let mut proxy = proxies().remove(0);
     proxy.types[1].rejected_version = "0123456789abcdef".into();
     proxy.types[1].rejected_resources = vec!["http".into()];
+    proxy.types[1].rejected_at = ago(7);
+    proxy.held = "tried at edge-2 first".into();
+    (proxy.types[0].wildcard, proxy.types[1].wildcard, proxy.types[1].subscribed) = (true, true, 1);
+    proxy.types[2].subscribed = 2;
+    proxy.types[2].held_back = vec![HeldBack {
+        name: "routes".into(),
+        version: "0123456789abcdef".into(),
+        proxy: "edge-2".into(),
+        text: "no such\ncluster".into(),
+        at: ago(9),
+    }];
     proxy.types[1].rejection = "Error adding listener http:\n\x1b[31mno such filter".into();
     let expected = "\
 Name:       edge-1
@@ -65,15 +78,20 @@ Agent:      envoy 1.40.0
 Variant:    delta
 Address:    10.0.0.1:5000
 Connected:  90s ago, stream no. 2
+Held:       tried at edge-2 first
 
-TYPE   STATE      SENT           IN FORCE       REJECTED       AGE
-CDS    SYNCED     0123456789ab   fedcba987654   -              5s
-LDS    NACKED     0123456789ab   fedcba987654   0123456789ab   5s
-RDS    NOT SENT   0123456789ab   fedcba987654   -              5s
+TYPE   STATE      ASKS FOR      SENT           IN FORCE       REJECTED       AGE
+CDS    SYNCED     all           0123456789ab   fedcba987654   -              5s
+LDS    NACKED     all, 1 name   0123456789ab   fedcba987654   0123456789ab   5s
+RDS    NOT SENT   2 names       0123456789ab   fedcba987654   -              5s
 
-LDS rejected 0123456789ab (http):
+LDS rejected 0123456789ab (http) 7s ago:
   Error adding listener http:
   \u{fffd}[31mno such filter
+
+RDS routes 0123456789ab is held back: rejected by edge-2 9s ago:
+  no such
+  cluster
 ";
     assert_eq!(show(&proxy, now(), Style::PLAIN), expected);
 }

@@ -14,8 +14,13 @@ pub(super) fn diff(got: &DiffSnapshotsResponse, style: Style) -> String {
     if got.resources.is_empty() {
         return format!("{sides}: no difference\n");
     }
-    let mut text = style.paint(Tone::Strong, &sides) + "\n";
-    for resource in &got.resources {
+    style.paint(Tone::Strong, &sides) + "\n" + &resources(&got.resources, style)
+}
+
+/// Each after an empty line.
+pub(in super::super) fn resources(of: &[ResourceDiff], style: Style) -> String {
+    let mut text = String::new();
+    for resource in of {
         text += "\n";
         text += &heading(resource, style);
         for line in resource.diff.lines() {

@@ -14,7 +14,7 @@ pub(super) fn list(snapshots: &[Snapshot], now: Timestamp, style: Style) -> Stri
     let rows: Vec<[Cell; 8]> = snapshots
         .iter()
         .map(|snapshot| {
-            let [cds, eds, lds, rds] = ResourceType::ALL.map(|of| {
+            let [cds, eds, lds, rds] = ResourceType::CORE.map(|of| {
                 let known = snapshot.types.iter().find(|known| known.type_url == of.type_url());
                 Cell::from(known.map_or(0, |known| known.count).to_string())
             });
