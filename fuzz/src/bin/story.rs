@@ -1,0 +1,4 @@
+//! libFuzzer's `main`, with one target.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| serin_fuzz::story::run(data));
