@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-revert test-matrix envoy lint ci
+.PHONY: help demo test bench-revert bench-fanout bench-translate soak-transitions simulate fuzz test-matrix envoy lint ci
 
 # Builds stay outside the clone where possible, so that a new clone is warm: unless CARGO_TARGET_DIR says otherwise.
 CACHE := $(if $(CARGO_TARGET_DIR),,$(shell \
@@ -14,23 +14,57 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # Installs Envoy on first use; ENVOY=/path/of/envoy skips that.
 WITH_ENVOY := ENVOY="$$(scripts/envoy)"; export ENVOY
+# The same for the gRPC libraries of Python (GRPCIO) and, where it is, Node (GRPC_JS).
+WITH_GRPC := GRPCIO="$$(scripts/grpcio)" GRPC_JS="$$(scripts/grpc-js)"; export GRPCIO GRPC_JS
 
 # 1.36 has no stats access logger: a test shows what is then told.
 MATRIX ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
 RUNS ?= 10
+STREAMS ?= 1000,5000,10000
+TRANSITIONS ?= 500
+SEEDS ?= 10000
+TIME ?= 3600
+SEED ?= 1
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: ## Release v2, then a broken v3, through four real Envoys under load (about a minute)
 	$(WITH_ENVOY); cargo build --locked --bin serin --example demo; "$(TARGET)/debug/examples/demo"
 
-test: ## Run all tests, against real Envoys too
-	$(WITH_ENVOY); cargo test --workspace --locked
+test: ## Run all tests, with real Envoys and gRPC clients too
+	$(WITH_ENVOY); $(WITH_GRPC); cargo test --workspace --locked
 
 bench-revert: ## Measure the time from a bad version's first failed request to its weight being 0 everywhere
 	$(WITH_ENVOY); cargo build --locked --release --bin serin --example demo; \
 	  "$(TARGET)/release/examples/demo" --runs $(RUNS)
+
+bench-fanout: ## Measure the time from a push to its receipt by each of 1,000 to 10,000 streams, and its cost
+	cargo build --locked --release -p serin -p serin-testbed --bin serin-testbed --example fanout_server; \
+	  "$(TARGET)/release/serin-testbed" fanout bench --server "$(TARGET)/release/examples/fanout_server" \
+	  --streams $(STREAMS) --runs $(RUNS)
+
+soak-transitions: ## Make 500 transitions of every kind under load; not one request may fail (TRANSITIONS, SEED; ten minutes)
+	$(WITH_ENVOY); cargo build --locked --release --bin serin --example soak; \
+	  "$(TARGET)/release/examples/soak" --transitions $(TRANSITIONS) --seed $(SEED)
+
+bench-translate: ## Measure what a change costs in a world of 10,000 services
+	cargo build --locked --release --example bench_translate
+	for fleets in 1 100; do "$(TARGET)/release/examples/bench_translate" --fleets "$$fleets"; done
+
+simulate: ## Run the protocol's core against simulated proxies, 10,000 stories in virtual time (SEEDS)
+	PROPTEST_CASES=$(SEEDS) cargo test --locked --lib xds::simulation -- --nocapture
+
+# On the stable compiler: fuzz/instrumented has it count branches. New inputs and failures land in .run/fuzz; `make test`
+# replays what is kept in fuzz/corpus.
+fuzz: ## Feed requests that coverage chooses to the frame reader and the protocol's core (TIME seconds each; an hour)
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/fuzz/instrumented" cargo build --locked --profile fuzz -p serin-fuzz \
+	  --features libfuzzer
+	for target in frames story; do \
+	  mkdir -p ".run/fuzz/$$target"; \
+	  "$(TARGET)/fuzz/$$target" -max_total_time=$(TIME) -print_final_stats=1 -artifact_prefix=.run/fuzz/ \
+	    ".run/fuzz/$$target" "fuzz/corpus/$$target"; \
+	done
 
 test-matrix: ## Run the end-to-end tests against every supported Envoy
 	for version in $(MATRIX); do \

@@ -2,6 +2,8 @@
 
 #[path = "admin_api/harness.rs"]
 mod harness;
+#[path = "admin_api/quarantine.rs"]
+mod quarantine;
 #[path = "admin_api/releases.rs"]
 mod releases;
 #[path = "admin_api/server.rs"]

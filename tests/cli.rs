@@ -142,6 +142,13 @@ async fn proxies_and_snapshots_are_shown() {
         assert!(got.contains("RDS rejected 0123456789ab:\n  no such cluster\n"), "{line}: {got}");
     }
     assert_eq!(json(&run("proxies -o json", server).await)["proxies"][0]["types"][0]["state"], "SYNC_STATE_NACKED");
+    for line in ["proxies edge-1 diff", "proxies diff edge-1", "proxies edge-1 diff --type rds"] {
+        let got = run(line, server).await;
+        let expected = "edge-1: acknowledged → intended\n\n+ RDS http: added, cccc\n";
+        assert_eq!((code(&got), out(&got).as_str()), (Some(0), expected), "{line}");
+    }
+    assert_eq!(out(&run("proxies edge-1 diff --type cds", server).await), "edge-1: in sync\n");
+    assert_eq!(json(&run("proxies edge-1 diff -o json", server).await)["resources"][0]["toVersion"], "cccc");
 
     for line in ["snapshots", "snapshots list --group edge"] {
         let got = out(&run(line, server).await);
@@ -155,6 +162,21 @@ async fn proxies_and_snapshots_are_shown() {
     let got = out(&run("snapshots show --group edge --type rds -o table", server).await);
     assert_eq!(got, "TYPE   NAME   VERSION\nRDS    http   cccc\n");
     assert_eq!(out(&run("snapshots diff --group edge", server).await), "edge: aaaa → bbbb: no difference\n");
+}
+
+#[tokio::test]
+async fn what_is_kept_from_the_proxies_is_shown_and_released() {
+    let server = fake::start().await;
+    for line in ["quarantine", "quarantine list --group edge"] {
+        let got = out(&run(line, server).await);
+        assert!(got.contains("edge-1        -     no such cluster\n"), "{line}: {got}");
+    }
+    assert_eq!(out(&run("quarantine --group mesh", server).await), "nothing is kept from any proxy\n");
+    assert_eq!(json(&run("quarantine -o json", server).await)["resources"][0]["proxy"], "edge-1");
+    assert_eq!(out(&run("quarantine release", server).await), "released: edge\n");
+    assert_eq!(json(&run("quarantine release edge -o json", server).await)["groups"][0], "edge");
+    let got = run("quarantine release mesh", server).await;
+    assert_eq!((code(&got), out(&got).as_str()), (Some(4), ""), "{}", err(&got));
 }
 
 #[tokio::test]
@@ -173,6 +195,7 @@ async fn exit_codes_say_what_went_wrong() {
         ("get absent", 4, "there is no release named absent"),
         ("get absent -w", 4, "there is no release named absent"),
         ("abort absent", 4, "there is no release named absent"),
+        ("proxies --type cds", 2, "--type"),
         ("proxies absent", 4, "there is no proxy named absent"),
         ("get stuck --until healthy --timeout 300ms", 5, "Progressing step=2/2"),
         ("promote cart", 6, "there is nothing to promote"),

@@ -5,12 +5,24 @@
 
 #[path = "e2e/crash.rs"]
 mod crash;
+#[path = "e2e/patches.rs"]
+mod patches;
+#[path = "e2e/picky.rs"]
+mod picky;
+#[path = "e2e/protocol.rs"]
+mod protocol;
 #[path = "e2e/proxies.rs"]
 mod proxies;
+#[path = "e2e/rejected.rs"]
+mod rejected;
+#[path = "e2e/relay.rs"]
+mod relay;
 #[path = "e2e/release.rs"]
 mod release;
 #[path = "e2e/scene.rs"]
 mod scene;
+#[path = "e2e/status.rs"]
+mod status;
 #[path = "e2e/telemetry.rs"]
 mod telemetry;
 #[path = "e2e/transitions.rs"]

@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serin::model::{Step, TrafficPlan, Weight};
-use serin::spec::{SourceFile, parse};
+use serin::spec::{Settings, SourceFile, parse};
 use serin::translate::{Dialect, all_groups, snapshot};
+
+const SETTINGS: Settings = Settings { envoy_patches: true };
 
 #[test]
 fn every_example_becomes_the_snapshots_that_are_written_down() {
@@ -36,7 +38,7 @@ fn every_example_becomes_the_snapshots_that_are_written_down() {
 fn render(file: &Path) -> String {
     let path = file.file_name().expect("a name").to_string_lossy().into_owned();
     let source = SourceFile { path, bytes: fs::read(file).expect("an example") };
-    let specs = parse(&[source]).unwrap_or_else(|wrong| panic!("{}: {}", file.display(), wrong[0]));
+    let specs = parse(&[source], SETTINGS).unwrap_or_else(|wrong| panic!("{}: {}", file.display(), wrong[0]));
     let mut plans = BTreeMap::new();
     for service in specs.world.services.values() {
         let mut versions = service.versions.keys();

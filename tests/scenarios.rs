@@ -4,9 +4,11 @@
 //! transcripts anew: read the difference before you commit it.
 //!
 //! - `> steps setWeight 5; pause 10s; pause; analyze 60s` the strategy (may be edited in mid-way)
-//! - `> policy onInconclusive revert`, `onNoData revert`, `errors off`, `auto off`, `paused on`: the release's settings
+//! - `> policy onInconclusive revert`, `onNoData revert`, `onRejected revert`, `errors off`, `auto off`, `paused on`: the release's settings
 //! - `> want v2` commits a version (the first one makes the rollout)
-//! - `> fleet 4` that many proxies, which acknowledge at once; `> fleet 4 acks 3`; `> fleet 4 rejects no such cluster`
+//! - `> fleet 4` that many proxies, which acknowledge at once; `> fleet 4 acks 3`; `> fleet 4 ready 3` have the canary's
+//!   cluster; `> fleet 4 rejects no such cluster` one of them for itself; `> fleet 4 canary|routes|surroundings WHY` was
+//!   rejected by one and is given to none; `> fleet 40 first 2`; `> fleet 40 stopped WHY`
 //! - `> run 10s [canary 1/20] [baseline 0/380]` that many seconds, with these failed/total requests in each
 //! - `> order promote | promote full | pause | resume | abort WHY | retry`
 //! - `> crash` the process dies and another takes up what was kept
@@ -19,10 +21,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serin::analysis::{Counts, Window};
 use serin::model::{
-    AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, Release, Risk, Step, Strategy,
+    AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, OnRejected, Release, Risk, Step, Strategy,
     TrafficPlan, Weight,
 };
-use serin::rollout::{Command, Event, FleetState, Observation, Record, ReleaseStatus, Rollout};
+use serin::rollout::{Command, Event, FleetState, Observation, Part, Record, Refusal, ReleaseStatus, Rollout, Spread};
 
 #[test]
 fn every_scenario_ends_as_written() {
@@ -62,9 +64,7 @@ struct Stage {
     now: Timestamp,
     release: Release,
     rollout: Option<Rollout>,
-    proxies: usize,
-    acks: usize,
-    rejection: Option<String>,
+    fleet: FleetState,
 }
 
 impl Default for Stage {
@@ -89,12 +89,11 @@ impl Default for Stage {
                     on_inconclusive: OnInconclusive::Pause,
                 },
                 auto_rollback: true,
+                on_rejected: OnRejected::Hold,
                 paused: false,
             },
             rollout: None,
-            proxies: 4,
-            acks: 4,
-            rejection: None,
+            fleet: all_of(4),
         }
     }
 }
@@ -134,6 +133,7 @@ impl Stage {
         match text {
             "onInconclusive revert" => self.release.analysis.on_inconclusive = OnInconclusive::Revert,
             "onInconclusive advance" => self.release.analysis.on_inconclusive = OnInconclusive::Advance,
+            "onRejected revert" => self.release.on_rejected = OnRejected::Revert,
             "onNoData revert" => self.release.analysis.on_no_data = OnNoData::Revert,
             "auto off" => self.release.auto_rollback = false,
             "errors off" => self.release.analysis.errors = None,
@@ -145,11 +145,26 @@ impl Stage {
 
     fn fleet(&mut self, text: &str) {
         let mut words = text.splitn(3, ' ');
-        self.proxies = words.next().and_then(|n| n.parse().ok()).expect("a number of proxies");
-        (self.acks, self.rejection) = match (words.next(), words.next()) {
-            (Some("acks"), Some(acks)) => (acks.parse().expect("a number"), None),
-            (Some("rejects"), Some(text)) => (self.proxies - 1, Some(text.to_owned())),
-            _ => (self.proxies, None),
+        let proxies: usize = words.next().and_then(|n| n.parse().ok()).expect("a number of proxies");
+        let all = all_of(proxies);
+        let number = |text: &str| text.parse().expect("a number");
+        let refused = |part, text: &str| Some(Refusal { part, text: format!("it was rejected by edge-3: {text}") });
+        self.fleet = match (words.next(), words.next().unwrap_or_default()) {
+            (Some("acks"), acks) => FleetState { in_force: number(acks), ..all },
+            (Some("ready"), ready) => FleetState { ready: number(ready), ..all },
+            (Some("rejects"), text) => {
+                FleetState { in_force: proxies - 1, ready: proxies - 1, rejection: Some(text.to_owned()), ..all }
+            }
+            (Some("canary"), text) => FleetState { ready: 0, refusal: refused(Part::Canary, text), ..all },
+            (Some("routes"), text) => FleetState { in_force: 0, refusal: refused(Part::Routes, text), ..all },
+            (Some("surroundings"), text) => FleetState { refusal: refused(Part::Surroundings, text), ..all },
+            (Some("first"), first) => {
+                let first = number(first);
+                FleetState { in_force: 0, ready: 0, spread: Spread::First(first), ..all }
+            }
+            (Some("stopped"), text) => FleetState { in_force: 0, spread: Spread::Stopped(text.to_owned()), ..all },
+            (None, _) => all,
+            (Some(other), _) => panic!("no such fleet: {other}"),
         };
     }
 
@@ -165,17 +180,12 @@ impl Stage {
             let window = (settled_plan.as_ref() == Some(&plan) && !counts.is_empty()).then(|| Window {
                 canary: counts.get("canary").copied().unwrap_or_default(),
                 baseline: counts.get("baseline").copied().unwrap_or_default(),
-                proxies: self.acks,
+                proxies: self.fleet.in_force,
                 length: Duration::from_secs(1),
                 ..Window::default()
             });
             settled_plan = Some(plan);
-            let fleet = FleetState {
-                proxies: self.proxies,
-                in_force: self.acks,
-                rejection: self.rejection.clone(),
-                returning: false,
-            };
+            let fleet = self.fleet.clone();
             self.event(Event::Observed(Observation { elapsed: Duration::from_secs(1), fleet, window }), out);
         }
     }
@@ -200,17 +210,16 @@ impl Stage {
     }
 
     fn state(&self, out: &mut String) {
-        let fleet = FleetState {
-            proxies: self.proxies,
-            in_force: self.acks,
-            rejection: self.rejection.clone(),
-            returning: false,
-        };
         let rollout = self.rollout.as_ref().expect("a rollout");
-        let status = ReleaseStatus::of(rollout, &self.release, &fleet, |_| Default::default());
+        let status = ReleaseStatus::of(rollout, &self.release, &self.fleet, |_| Default::default());
         let (at, phase) = (self.now.as_second(), status.phase);
         let _ = writeln!(out, "{at:>4}s {phase:?}: {} (in force: {})", status.message, status.actual_weight);
     }
+}
+
+/// That many proxies, which have everything.
+fn all_of(proxies: usize) -> FleetState {
+    FleetState { proxies, in_force: proxies, ready: proxies, ..FleetState::default() }
 }
 
 fn step(text: &str) -> Step {

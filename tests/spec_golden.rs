@@ -9,8 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serin::model::{Service, TrafficPlan, World};
-use serin::spec::{SourceFile, diagnostic, parse};
+use serin::spec::{Settings, SourceFile, diagnostic, parse};
 use serin::translate::{self, Dialect};
+
+const SETTINGS: Settings = Settings { envoy_patches: true };
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -54,7 +56,7 @@ fn check(directory: &str, tell: impl Fn(&Path) -> String) {
 
 #[test]
 fn what_is_wrong_is_told_with_place_and_cure() {
-    check("tests/golden/spec/bad", |path| match parse(&set(path)) {
+    check("tests/golden/spec/bad", |path| match parse(&set(path), SETTINGS) {
         Ok(_) => panic!("{} is accepted", path.display()),
         Err(diagnostics) => diagnostic::report(&diagnostics, false),
     });
@@ -62,7 +64,7 @@ fn what_is_wrong_is_told_with_place_and_cure() {
 
 #[test]
 fn what_looks_wrong_is_told_but_accepted() {
-    check("tests/golden/spec/warned", |path| match parse(&set(path)) {
+    check("tests/golden/spec/warned", |path| match parse(&set(path), SETTINGS) {
         Ok(specs) => diagnostic::report(&specs.warnings, false),
         Err(diagnostics) => panic!("{} is refused:\n{}", path.display(), diagnostic::report(&diagnostics, false)),
     });
@@ -71,7 +73,7 @@ fn what_looks_wrong_is_told_but_accepted() {
 #[test]
 fn diagnostics_are_data_too() {
     let path = here("tests/golden/spec/bad/typos.yaml");
-    let diagnostics = parse(&set(&path)).unwrap_err();
+    let diagnostics = parse(&set(&path), SETTINGS).unwrap_err();
     let json = serde_json::to_value(&diagnostics).unwrap();
     let first = &json[0];
     for field in ["severity", "file", "line", "column", "document", "field", "message", "help", "excerpt"] {
@@ -100,7 +102,7 @@ fn every_example_is_accepted_without_a_word() {
             continue;
         }
         seen += 1;
-        match parse(&set(&path)) {
+        match parse(&set(&path), SETTINGS) {
             Ok(specs) => {
                 let said = diagnostic::report(&specs.warnings, false);
                 assert!(said.is_empty(), "{}:\n{said}", path.display());

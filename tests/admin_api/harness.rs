@@ -15,7 +15,6 @@ use serin::model::Weight;
 use serin::rollout::engine::{EngineHandle, Order, View};
 use serin::rollout::{Command, CommandError, Phase, ReleaseStatus, ShareStatus};
 use serin::store::{History, JournalEntry, SnapshotRecord, StoreError};
-use serin::xds::server::AggregatedDiscoveryServiceServer;
 use serin::xds::{self, Cache, Grouping, Node, Proxies, Resource, ResourceType, ResourceVersion, Snapshot};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -52,11 +51,11 @@ impl Api {
         cache.ready();
         let handle = EngineHandle::new(orders, view_seen);
         let kept = Arc::clone(&history) as Arc<dyn History>;
-        let routes = admin::routes(handle, kept, proxies.clone(), stopping.clone());
+        let routes = admin::routes(handle, kept, cache.clone(), proxies.clone(), stopping.clone());
         let mut options = xds::Options::new(stopping.clone());
         options.goodbye = Duration::ZERO;
         let discovery = xds::Server::new(cache.clone(), proxies.clone(), Arc::new(ByCluster), options);
-        let routes = routes.add_service(AggregatedDiscoveryServiceServer::new(discovery));
+        let routes = discovery.routes(routes);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let uri = format!("http://{}", listener.local_addr().expect("an address"));
         let mut stopped = stopping;
@@ -124,7 +123,7 @@ impl FakeHistory {
             group: group.to_owned(),
             version: snapshot.version(),
             published_at,
-            types: ResourceType::ALL.map(|t| (t, snapshot.version_of(t), snapshot.of_type(t).len())).to_vec(),
+            types: ResourceType::CORE.map(|t| (t, snapshot.version_of(t), snapshot.of_type(t).len())).to_vec(),
         };
         self.snapshots.lock().expect("a lock").push((record, Arc::clone(snapshot)));
     }
@@ -228,7 +227,10 @@ pub(crate) fn release_status(name: &str) -> ReleaseStatus {
 
 /// A view with these releases.
 pub(crate) fn releases(names: &[&str]) -> View {
-    View { releases: names.iter().map(|name| ((*name).to_owned(), release_status(name))).collect(), ..View::default() }
+    View {
+        releases: names.iter().map(|name| ((*name).to_owned(), Arc::new(release_status(name)))).collect(),
+        ..View::default()
+    }
 }
 
 /// Waits, but not for ever.

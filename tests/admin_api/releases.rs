@@ -1,5 +1,6 @@
 //! `ReleaseService` and `SpecService`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use envoy_types::pb::google::protobuf;
@@ -140,7 +141,7 @@ async fn a_watch_sends_what_it_watches_and_only_changes() {
 
     // Three changes before anybody can look: the watches skip to the newest.
     for step in ["a", "b", "c"] {
-        api.show(|view| view.releases.get_mut("checkout").expect("it").message = step.into());
+        api.show(|view| Arc::make_mut(view.releases.get_mut("checkout").expect("it")).message = step.into());
     }
     let seen = soon(all.message()).await.expect("a message").expect("a message");
     assert_eq!((seen.releases[0].message.as_str(), seen.releases[1].name.as_str()), ("c", "search"));
@@ -150,7 +151,7 @@ async fn a_watch_sends_what_it_watches_and_only_changes() {
     let mut specs = SpecServiceClient::new(api.channel.clone());
     let status = specs.get_spec_status(GetSpecStatusRequest {}).await.expect("a status").into_inner();
     assert_eq!(status.diagnostics, ["trouble"], "the server has seen it");
-    api.show(|view| view.releases.get_mut("search").expect("it").message = "d".into());
+    api.show(|view| Arc::make_mut(view.releases.get_mut("search").expect("it")).message = "d".into());
     for watch in [&mut all, &mut one] {
         let seen = soon(watch.message()).await.expect("a message").expect("a message");
         let search = seen.releases.iter().find(|release| release.name == "search").expect("it is watched");
@@ -160,7 +161,7 @@ async fn a_watch_sends_what_it_watches_and_only_changes() {
     // What goes away is left out, and may come back.
     api.show(|view| drop(view.releases.remove("search")));
     assert!(names(soon(one.message()).await.expect("a message")).is_empty());
-    api.show(|view| drop(view.releases.insert("search".into(), release_status("search"))));
+    api.show(|view| drop(view.releases.insert("search".into(), Arc::new(release_status("search")))));
     assert_eq!(names(soon(one.message()).await.expect("a message")), ["search"]);
 
     let unknown = client(&api).watch_releases(named(&["search", "serch"])).await.expect_err("a typo");

@@ -90,7 +90,7 @@ async fn a_snapshot_is_shown_with_its_resources() {
     assert_eq!(names, ["a/v1", "a/v2", "ingress"]);
     for (resource, expected) in resources.iter().zip(current.iter()) {
         let any = resource.resource.as_ref().expect("its bytes");
-        assert_eq!((&any.value[..], &any.type_url), (&expected.body()[..], &resource.type_url));
+        assert_eq!((&any.value[..], &any.type_url), (expected.body(), &resource.type_url));
         assert_eq!(resource.version, expected.version().to_string());
     }
     assert_eq!(resources[0].json, r#"{"connect_timeout":"1s","name":"a/v1"}"#);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use envoy_types::pb::google::protobuf::Timestamp;
 use serin::admin::proto::proxy_service_server::{ProxyService, ProxyServiceServer};
+use serin::admin::proto::quarantine_service_server::{QuarantineService, QuarantineServiceServer};
 use serin::admin::proto::release_service_server::{ReleaseService, ReleaseServiceServer};
 use serin::admin::proto::snapshot_service_server::{SnapshotService, SnapshotServiceServer};
 use serin::admin::proto::*;
@@ -22,6 +23,7 @@ pub(crate) async fn start() -> SocketAddr {
         .add_service(ReleaseServiceServer::new(Releases::default()))
         .add_service(ProxyServiceServer::new(Proxies))
         .add_service(SnapshotServiceServer::new(Snapshots))
+        .add_service(QuarantineServiceServer::new(Quarantine))
         .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
     tokio::spawn(server);
     address
@@ -184,6 +186,46 @@ impl ProxyService for Proxies {
         match request.into_inner().id.as_str() {
             "edge-1" => Ok(Response::new(GetProxyResponse { proxy: Some(proxy()) })),
             id => Err(Status::not_found(format!("there is no proxy named {id}"))),
+        }
+    }
+
+    async fn diff_proxy(&self, request: Request<DiffProxyRequest>) -> Answer<DiffProxyResponse> {
+        let of_routes = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+        let differs = ResourceDiff {
+            type_url: of_routes.into(),
+            name: "http".into(),
+            to_version: "cccc".into(),
+            ..ResourceDiff::default()
+        };
+        let wanted = request.into_inner().type_url;
+        let resources = [differs].into_iter().filter(|of| ["", &of.type_url].contains(&wanted.as_str())).collect();
+        Ok(Response::new(DiffProxyResponse { proxy: Some(proxy()), resources }))
+    }
+}
+
+struct Quarantine;
+
+#[tonic::async_trait]
+impl QuarantineService for Quarantine {
+    async fn list_quarantine(&self, request: Request<ListQuarantineRequest>) -> Answer<ListQuarantineResponse> {
+        let rejected = QuarantinedResource {
+            group: "edge".into(),
+            name: "http".into(),
+            proxy: "edge-1".into(),
+            text: "no such cluster".into(),
+            ..QuarantinedResource::default()
+        };
+        let resources = [rejected].into_iter().filter(|of| ["", &of.group].contains(&request.get_ref().group.as_str()));
+        Ok(Response::new(ListQuarantineResponse { resources: resources.collect(), held: Vec::new() }))
+    }
+
+    async fn release_quarantine(
+        &self,
+        request: Request<ReleaseQuarantineRequest>,
+    ) -> Answer<ReleaseQuarantineResponse> {
+        match request.into_inner().group.as_str() {
+            "" | "edge" => Ok(Response::new(ReleaseQuarantineResponse { groups: vec!["edge".into()] })),
+            group => Err(Status::not_found(format!("there is no group {group}"))),
         }
     }
 }

@@ -11,6 +11,8 @@ use serin_testbed::process::ServerProcess;
 use serin_testbed::upstream::{Behaviour, Upstream, UpstreamConfig};
 use serin_testbed::{ports, wait};
 
+use crate::relay::Relay;
+
 /// How long anything may take on a loaded machine before it counts as never.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const HOST: &str = "shop.example.com";
@@ -36,6 +38,12 @@ pub(crate) struct Scene {
     pub(crate) envoys: Vec<EnvoyProcess>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) steps: String,
+    /// Raw configuration of each listener, and of the service, as flow mappings; none by default.
+    pub(crate) raw: Option<[String; 2]>,
+    /// Of the service.
+    pub(crate) connect_timeout: &'static str,
+    /// Between the server and the proxies, when it stands there.
+    pub(crate) relay: Option<Relay>,
 }
 
 /// The version of the Envoy under test, as `(major, minor)`.
@@ -59,16 +67,31 @@ impl Scene {
         let server = ServerProcess::new(env!("CARGO_BIN_EXE_serin"))?.arg("-v");
         let proxies = vec![proxy("one", "delta", one), proxy("two", "sotw", two)];
         let steps = "[{setWeight: 10}, {analyze: {max: 60s}}, {setWeight: 50}, {analyze: {max: 60s}}]".into();
-        Ok(Self { server, proxies, envoys: Vec::new(), upstreams, steps })
+        let (envoys, raw, relay) = (Vec::new(), None, None);
+        Ok(Self { server, proxies, envoys, upstreams, steps, raw, connect_timeout: "1s", relay })
+    }
+
+    /// The same with a relay that takes down what the proxies and the server say, and proxies that keep all statistics.
+    pub(crate) async fn relayed() -> Result<Self> {
+        let mut scene = Self::new().await?;
+        scene.relay = Some(Relay::start(scene.server.xds()).await?);
+        for proxy in &mut scene.proxies {
+            proxy.no_metrics = true;
+        }
+        Ok(scene)
     }
 
     /// Commits the specs with this version wanted.
     pub(crate) fn commit(&self, version: &str) -> Result<()> {
         let mut text = String::new();
+        let [of_listener, of_service] =
+            self.raw.clone().map(|raw| raw.map(|raw| format!("envoy: {raw}"))).unwrap_or_default();
         for Proxy { id, listen, rds_only, .. } in &self.proxies {
             let listens = match rds_only {
                 true => "routeConfigs: [{name: local_route, services: [checkout]}]".to_owned(),
-                false => format!("listeners: [{{name: http, bind: \"{listen}\", services: [checkout]}}]"),
+                false => {
+                    format!("listeners: [{{name: http, bind: \"{listen}\", services: [checkout], {of_listener}}}]")
+                }
             };
             text += &format!(
                 "apiVersion: serin.dev/v1\nkind: Fleet\nmetadata: {{name: {id}}}\n\
@@ -77,7 +100,8 @@ impl Scene {
         }
         text += &format!(
             "apiVersion: serin.dev/v1\nkind: Service\nmetadata: {{name: checkout}}\n\
-             spec:\n  hosts: [{HOST}]\n  versions:\n"
+             spec:\n  hosts: [{HOST}]\n  connectTimeout: {}\n  {of_service}\n  versions:\n",
+            self.connect_timeout
         );
         for upstream in &self.upstreams {
             text += &format!("    {}: {{endpoints: [\"{}\"]}}\n", upstream.version(), upstream.addr());
@@ -115,7 +139,8 @@ impl Scene {
 
     /// What `serin bootstrap` prints for a proxy.
     pub(crate) async fn bootstrap(&self, proxy: &Proxy) -> Result<String> {
-        let (specs, xds) = (self.server.specs(), self.server.xds().to_string());
+        let xds = self.relay.as_ref().map_or(self.server.xds(), |relay| relay.addr).to_string();
+        let specs = self.server.specs();
         let (major, minor) = envoy_version();
         let (specs, version) = (specs.to_string_lossy().into_owned(), format!("{major}.{minor}"));
         let mut arguments = vec!["bootstrap", "--fleet", proxy.id, "--specs", &specs, "--id", proxy.id];
@@ -138,6 +163,15 @@ impl Scene {
     pub(crate) async fn release(&self) -> Result<Value> {
         let printed = self.server.run(["get", "checkout", "-o", "json"]).await?;
         serde_json::from_str(&printed).context(printed)
+    }
+
+    /// Waits until the server has logged a text.
+    pub(crate) async fn server_says(&self, text: &str) -> Result<()> {
+        wait::until(&format!("the server to say {text:?}"), DEADLINE, || async {
+            ensure!(self.server.log().contains(text), "{}", self.server.tail());
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until the release is as wanted, and returns it.

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::scene::{Scene, envoy_version};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_without_a_metrics_sink_is_judged_by_its_load_reports() -> Result<()> {
+async fn xds_37_a_fleet_without_a_metrics_sink_is_judged_by_its_load_reports_on_the_same_port() -> Result<()> {
     let mut scene = Scene::new().await?;
     for proxy in &mut scene.proxies {
         proxy.no_metrics = true;

@@ -1,32 +1,21 @@
 //! Changes of every kind under load lose nothing.
 
 use anyhow::{Result, ensure};
-use serin_testbed::upstream::{Upstream, UpstreamConfig};
+use serin_testbed::soak::{Options, soak};
 
-use crate::scene::Scene;
-
+/// The short form of `make soak-transitions`.
 #[tokio::test(flavor = "multi_thread")]
-async fn xds_31_to_33_endpoints_versions_and_clusters_change_without_a_failed_request() -> Result<()> {
-    let mut scene = Scene::new().await?;
-    scene.steps = "[{setWeight: 50}]".into();
-    scene.start().await?;
-    let load = scene.load(500.0);
-    scene.until_phase("PHASE_HEALTHY", "v1").await?;
-    // A version that nobody knew comes and gets everything; the old one goes.
-    for number in 4..8 {
-        let version = format!("v{number}");
-        scene.upstreams.push(Upstream::start(UpstreamConfig::local(&version)).await?);
-        scene.commit(&version)?;
-        scene.until_phase("PHASE_HEALTHY", &version).await?;
-        if number > 4 {
-            let old = format!("v{}", number - 1);
-            scene.upstreams.retain(|upstream| upstream.version() != old || old == "v1");
-            // The upstream is gone only from the specs' point of view: it still answers what is under way.
-        }
-    }
-    let mut summary = Default::default();
-    load.finish(&mut summary).await;
-    ensure!(summary.failures() == 0 && summary.overload == 0, "{summary:#?}");
-    ensure!(summary.version("v7").requests > 0, "{summary:#?}");
+async fn transitions_of_every_kind_on_top_of_each_other_lose_no_request() -> Result<()> {
+    let options = Options {
+        binary: env!("CARGO_BIN_EXE_serin").into(),
+        transitions: 30,
+        // Of the transitions three replace a version with traffic by another in one change.
+        seed: 21,
+        rate: 300.0,
+        logs: None,
+        verbose: false,
+    };
+    let report = soak(&options).await?;
+    ensure!(report.good() && report.transitions() == 30, "{report}\n{}", report.failures.join("\n"));
     Ok(())
 }
