@@ -24,6 +24,7 @@ pub fn on_request(stream: &mut Stream, resource_type: ResourceType, request: &Di
     channel.subscribe(change, transition.as_deref());
     if first {
         channel.send_expected();
+        // Not even a client without a version has nothing: of a response that it rejected it may have a part.
         channel.untold = true;
         welcome_back(stream, resource_type, &request.version_info);
     }

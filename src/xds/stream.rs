@@ -276,3 +276,6 @@ impl Stream {
         self.transition.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,12 @@ fn xds_08_no_name_twice_in_a_response() {
     let mut talk = Talk::new(&loose([endpoint("a", 1)]));
     talk.subscribes(Endpoint, &["a", "a", "missing", "missing"]);
     talk.hears(Endpoint, &["a"], &["missing"]);
+    // The same while clusters are on their way.
+    let mut talk = Talk::new(&world(&[("a", 1)], &["a"]));
+    talk.subscribes(Cluster, &[]);
+    talk.hears(Cluster, &["a"], &[]);
+    talk.subscribes(Endpoint, &["missing", "missing"]);
+    talk.hears(Endpoint, &[], &["missing"]);
 }
 
 #[test]

@@ -208,6 +208,23 @@ fn a_rejection_ends_the_trial_of_what_was_rejected() {
 }
 
 #[test]
+fn what_is_rejected_of_what_the_rest_have_is_taken_from_them_whatever_is_on_trial() {
+    let (mut group, _, new) = careful(0);
+    // The first are given the newest; the rest have something that nobody has seen yet.
+    group.publish(Arc::clone(&new), true);
+    let third = world(&[("a", 2), ("b", 1)], &["a"]);
+    group.publish(Arc::clone(&third), false);
+    group.observe(&peers(), Instant::now());
+    assert_eq!((served(&group, "a1"), served(&group, "a2")), (third.version(), new.version()));
+    assert!(group.reject(&[cluster("a", 2)], "a2", "bad", WALL));
+    for node in ["a1", "a2"] {
+        let published = group.published().expect("a snapshot");
+        assert_eq!(published.of(node).get(super::super::ResourceType::Cluster, "a"), Some(&cluster("a", 1)), "{node}");
+    }
+    assert!(group.on_trial().is_some(), "the rest of it is still to be tried");
+}
+
+#[test]
 fn sizes_are_at_least_one() {
     assert_eq!(CanarySize::Count(0).of(5), 1);
     assert_eq!(

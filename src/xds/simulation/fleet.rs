@@ -2,9 +2,9 @@
 //!
 //! Of each story it is asserted:
 //!
-//! - A proxy never holds a route (or a listener) to a cluster that it lacks. Excepted are clusters of which the server
+//! - A proxy never comes to hold a route (or a listener) to a cluster that it lacks. Excepted are clusters of which the server
 //!   gave notice that it did not wait for them any longer, clusters that no snapshot has that the server knows when the
-//!   proxy connects, and proxies with a stream for each type, to which no order is promised.
+//!   proxy connects (an edition of them that it has), and proxies with a stream for each type, to which no order is promised.
 //! - Once the server has read a no to a resource (to its content: another edition is another one), no stream that has
 //!   looked at what the group is given since is sent it, unless some proxy said yes to it since the server started, or
 //!   says yes later: it was on its way then. A no is for the stream that said it alone when the proxy lacks a cluster
@@ -108,7 +108,10 @@ impl Fleet {
             }
         }
         (proxy.behind, proxy.barred) = (false, self.ledger.rejected());
-        let known = |name: &str| published.previous.iter().chain([target]).any(|s| s.get(Cluster, name).is_some());
+        let known = |name: &str| {
+            let Some(held) = proxy.client.held[&Cluster].get(name) else { return false };
+            published.previous.iter().chain([target]).any(|snapshot| snapshot.get(Cluster, name) == Some(held))
+        };
         let routing = proxy.client.held.iter().filter(|(t, _)| t.is_routing()).flat_map(|(_, held)| held.values());
         let named = routing.flat_map(Resource::refers_to).map(|(_, name)| name.to_string());
         proxy.excused = named.filter(|name| !known(name)).collect();
@@ -177,11 +180,13 @@ impl Fleet {
         let proxy = &mut self.proxies[at];
         let Some((taken, bad)) = proxy.client.answer(of, applies) else { return false };
         proxy.yes.extend(taken.iter().map(Resource::key));
+        for resource in taken.iter().filter(|resource| resource.resource_type() == Cluster) {
+            proxy.excused.remove(&**resource.name());
+        }
         if !bad.is_empty() {
             proxy.complaints.entry(of).or_default().push_back(bad);
         }
         let dangling = proxy.client.dangling();
-        proxy.excused.retain(|name| dangling.contains(name) || !proxy.client.held[&Cluster].contains_key(name));
         let lacks: Vec<&String> = dangling.difference(&proxy.excused).collect();
         assert!(lacks.is_empty() || proxy.client.manner.apart, "{} has a route to {lacks:?} and lacks it", proxy.id);
         true

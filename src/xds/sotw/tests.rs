@@ -511,6 +511,20 @@ fn of_a_rejected_full_state_the_good_part_is_sent_with_the_last_good_of_the_bad(
 }
 
 #[test]
+fn a_client_that_came_back_loses_what_it_has_in_place_of_a_rejected_one_that_is_gone() {
+    let mut talk = Talk::new(&loose([cluster("a", 2)]));
+    // From an earlier stream, and unknown here: a in an older edition.
+    talk.says(Cluster, "some", &[], "");
+    let response = talk.hears(Cluster, &["a"]);
+    talk.nacks(&response, &[], "Error adding/updating cluster(s) a: no");
+    talk.hears_nothing();
+    talk.aim(&loose([]));
+    talk.hears_nothing();
+    talk.clock.pass(Pace::default().draining);
+    talk.hears(Cluster, &[]);
+}
+
+#[test]
 fn an_endpoint_request_that_repeats_itself_is_not_answered() {
     let mut talk = Talk::new(&world(&[("a", 1)], &["a"]));
     talk.settles(&["a"]);
