@@ -9,20 +9,35 @@
 
 mod config_canary;
 mod fleet;
+mod hook;
+mod matching;
 mod patch;
 mod release;
 mod service;
+mod strategy;
 mod traffic;
+mod upstream;
 mod weight;
+mod window;
 mod world;
 
 pub use config_canary::{ConfigCanary, Portion};
 pub use fleet::{Fleet, Listener, NodeSelector, Pattern, RouteConfig};
+pub use hook::{Hook, OnHookFailure, Probe, ProbeKind, Sink, SinkFormat};
+pub use matching::{GrpcMethod, Rule, Sticky, StickyCookie, TextMatch, UserKey, Users};
 pub use patch::{PatchTarget, Patches};
 pub use release::{
-    AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, OnRejected, Release, Risk, Step, Strategy,
+    AnalysisPolicy, Candidate, EjectionsMetric, ErrorsMetric, Experiment, OnDeadline, OnInconclusive, OnNoData,
+    OnRejected, ProgressDeadline, Release, RetryPolicy, Risk, Rollback, Wave,
 };
-pub use service::{Endpoint, OutlierDetection, Protocol, Service, Version};
-pub use traffic::{PlanError, Share, TrafficPlan};
+pub use service::{Endpoint, EndpointSource, OutlierDetection, Protocol, Service, Version};
+pub(crate) use strategy::Friendly;
+pub use strategy::{
+    AutoPromote, BlueGreen, Canary, EndpointState, EndpointStates, OnBatchFailure, Preview, Retire, Rolling,
+    RollingCanary, Step, Strategy, Update,
+};
+pub use traffic::{Mirrored, PlanError, Routing, Share, Targeted, TrafficPlan};
+pub use upstream::{CircuitBreakers, DownstreamTls, HealthCheck, KeyPair, LoadBalancing, Retries, UpstreamTls};
 pub use weight::{Weight, WeightError};
+pub use window::{DenyWindow, When, denied_until};
 pub use world::World;

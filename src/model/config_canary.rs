@@ -17,14 +17,24 @@ pub struct ConfigCanary {
     pub max_5xx: u32,
 }
 
-/// Some of the proxies of a fleet.
+/// Some of a number of proxies or endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Portion {
     /// So many, at least 1.
     Count(u32),
-    /// Of a hundred that are connected, 1 to 99, rounded up.
+    /// Of a hundred, 1 to 99, rounded up.
     Percent(u8),
+}
+
+impl Portion {
+    /// How many of `whole` that is: at least 1, a percentage rounded up.
+    pub fn of(self, whole: usize) -> usize {
+        match self {
+            Self::Count(count) => (count as usize).max(1),
+            Self::Percent(percent) => (whole * usize::from(percent)).div_ceil(100).max(1),
+        }
+    }
 }
 
 impl fmt::Display for Portion {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigCanary, Patches};
+use super::{ConfigCanary, DownstreamTls, Patches};
 
 /// A group of proxies that are given the same configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +102,18 @@ pub struct Listener {
     pub name: String,
     /// The address each proxy binds.
     pub bind: SocketAddr,
-    /// The services whose hosts are routed here, by name.
+    /// The services whose hosts are routed here, by name. A TCP service is the only one of its listener.
     pub services: Vec<String>,
+    /// Whether it speaks TLS to its callers.
+    #[serde(default)]
+    pub tls: Option<DownstreamTls>,
+    /// How many proxies in front of it are trusted to say who called them (`x-forwarded-for`): who connects is the
+    /// caller when 0.
+    #[serde(default)]
+    pub trusted_hops: u32,
+    /// Whether it shows the preview of what is released, and at other times the stable version.
+    #[serde(default)]
+    pub preview: bool,
     /// Raw configuration for it, its filter chain, its connection manager and its route configuration.
     #[serde(default, skip_serializing_if = "Patches::is_empty")]
     pub envoy: Patches,

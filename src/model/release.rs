@@ -1,11 +1,10 @@
 //! What should be live, and how to get there.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Weight;
+use super::{DenyWindow, Sink, Strategy, Weight};
 
 /// What should be live for a service, and how to get there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,43 +24,144 @@ pub struct Release {
     /// What to do when a proxy rejects what this release needs.
     #[serde(default)]
     pub on_rejected: OnRejected,
+    /// How the way back goes.
+    #[serde(default)]
+    pub rollback: Rollback,
     /// Held by its author: no step is taken while true.
     pub paused: bool,
+    /// Where first, by the region of the proxies' locality: each wave takes all the steps before the next. Everywhere
+    /// at once when empty.
+    #[serde(default)]
+    pub regions: Vec<Wave>,
+    /// When no step is taken. A way back is never denied.
+    #[serde(default)]
+    pub windows: Vec<DenyWindow>,
+    /// Releases, by name, that must be at rest with what they want before this one begins.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Releases with the same word here are one: all are promoted, or all go back.
+    #[serde(default)]
+    pub together: Option<String>,
+    /// How long one step may take of the time that nobody held it.
+    #[serde(default)]
+    pub progress_deadline: Option<ProgressDeadline>,
+    /// Candidates that are tried side by side while the live version stays.
+    #[serde(default)]
+    pub experiment: Option<Experiment>,
+    /// Who is told.
+    #[serde(default)]
+    pub notify: Vec<Sink>,
 }
 
-/// How the live version is replaced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Strategy {
-    /// A growing share of the traffic, in steps. After the last step the version gets all of it.
-    Canary {
-        /// Carried out in order; weights never fall.
-        steps: Vec<Step>,
-    },
-}
-
-impl Strategy {
-    /// The steps of the strategy, in order.
-    pub fn steps(&self) -> &[Step] {
-        match self {
-            Strategy::Canary { steps } => steps,
+impl Release {
+    /// A release that holds nothing back and tells nobody.
+    pub fn new(
+        name: impl Into<String>,
+        service: impl Into<String>,
+        version: impl Into<String>,
+        strategy: Strategy,
+        analysis: AnalysisPolicy,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            service: service.into(),
+            version: version.into(),
+            strategy,
+            analysis,
+            auto_rollback: true,
+            on_rejected: OnRejected::default(),
+            rollback: Rollback::default(),
+            paused: false,
+            regions: Vec::new(),
+            windows: Vec::new(),
+            depends_on: Vec::new(),
+            together: None,
+            progress_deadline: None,
+            experiment: None,
+            notify: Vec::new(),
         }
     }
 }
 
-/// One step of a canary.
+/// Some regions of the proxies' locality.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wave {
+    /// These.
+    Regions(Vec<String>),
+    /// All that are left. Always the last wave.
+    All,
+}
+
+/// How the way back goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rollback {
+    /// Among how many of the former stable versions, the newest first, one returns without steps; at least 1.
+    pub window: usize,
+    /// The time over which traffic returns, so that what it returns to is not flooded; at once when absent.
+    pub over: Option<Duration>,
+    /// Whether, and how often, what failed is tried again by itself.
+    pub retry: Option<RetryPolicy>,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self { window: 1, over: None, retry: None }
+    }
+}
+
+/// How a version that was reverted by its evidence is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryPolicy {
+    /// How many times.
+    pub limit: u32,
+    /// The time before the first further try; each next one waits twice as long.
+    pub backoff: Duration,
+}
+
+/// How long one step may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressDeadline {
+    /// Of time that nobody held the release, and no pause or analysis of the spec's own took.
+    pub after: Duration,
+    /// What is done then.
+    pub action: OnDeadline,
+}
+
+/// What a release does that makes no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDeadline {
+    /// Says so, and waits.
+    #[default]
+    Hold,
+    /// Goes back to the stable version.
+    Revert,
+}
+
+/// Several versions side by side with the live one, without a promotion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Step {
-    /// Gives the canary this share, and goes on when the fleet has acknowledged it.
-    SetWeight(Weight),
-    /// Waits for the duration (of time in which the control plane watched), or until promoted when `None`.
-    Pause(Option<Duration>),
-    /// Goes on as soon as the canary is proven good enough; `max` is when it gives up and is inconclusive.
-    Analyze {
-        /// The longest time to look.
-        max: Duration,
-    },
+pub struct Experiment {
+    /// What tells it from others: another name is another experiment.
+    pub name: String,
+    /// The versions that are tried, each with its share.
+    pub candidates: Vec<Candidate>,
+    /// For how long, in attended time.
+    pub duration: Duration,
+}
+
+/// A version that is tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// The version.
+    pub version: String,
+    /// Its share.
+    pub weight: Weight,
 }
 
 /// What counts as evidence, and how sure to be before acting on it.
@@ -77,6 +177,24 @@ pub struct AnalysisPolicy {
     pub on_no_data: OnNoData,
     /// What to do when an `analyze` step ends without proof.
     pub on_inconclusive: OnInconclusive,
+}
+
+impl Default for AnalysisPolicy {
+    /// What holds when nothing is written: errors and ejections, at a risk of 1 % and 5 %.
+    fn default() -> Self {
+        Self {
+            risk: Risk { false_revert: 0.01, false_advance: 0.05 },
+            errors: Some(ErrorsMetric {
+                tolerate_ratio: 1.1,
+                reject_ratio: 2.0,
+                harmless_rate: 0.001,
+                cluster_size: 1.0,
+            }),
+            ejections: Some(EjectionsMetric { max_excess: 0.2 }),
+            on_no_data: OnNoData::Hold,
+            on_inconclusive: OnInconclusive::Pause,
+        }
+    }
 }
 
 /// The accepted chances of being wrong, each in (0, 1).
@@ -141,28 +259,4 @@ pub enum OnRejected {
     Hold,
     /// Goes back to the stable version.
     Revert,
-}
-
-impl fmt::Display for Step {
-    /// As in the spec: `setWeight 5%`, `pause 10m`, `pause until promoted`, `analyze at most 10m`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Step::SetWeight(weight) => write!(f, "setWeight {weight}"),
-            Step::Pause(Some(duration)) => write!(f, "pause {}", Friendly(*duration)),
-            Step::Pause(None) => f.write_str("pause until promoted"),
-            Step::Analyze { max } => write!(f, "analyze at most {}", Friendly(*max)),
-        }
-    }
-}
-
-struct Friendly(Duration);
-
-impl fmt::Display for Friendly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printer = jiff::fmt::friendly::SpanPrinter::new();
-        match printer.unsigned_duration_to_string(&self.0) {
-            text if text.is_empty() => f.write_str("0s"),
-            text => f.write_str(&text),
-        }
-    }
 }

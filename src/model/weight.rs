@@ -44,6 +44,19 @@ impl Weight {
         Ok(Weight(hundredths as u32))
     }
 
+    /// From hundredths of a percent; what is more than 10,000 is all of it.
+    pub fn from_hundredths(hundredths: u32) -> Self {
+        Weight(hundredths.min(Self::FULL.0))
+    }
+
+    /// `part` of `whole` things, to a hundredth of a percent; all of it for no things.
+    pub fn part_of(part: usize, whole: usize) -> Self {
+        match whole {
+            0 => Self::FULL,
+            _ => Self::from_hundredths(((part as u128 * u128::from(Self::FULL.0)) / whole as u128) as u32),
+        }
+    }
+
     /// The share in hundredths of a percent, 0 to 10,000.
     pub fn hundredths(self) -> u32 {
         self.0
