@@ -13,6 +13,7 @@
 mod check;
 mod decode;
 pub mod diagnostic;
+mod listing;
 mod problems;
 mod reader;
 pub mod schema;
@@ -26,10 +27,11 @@ use std::fmt;
 use serde::Serialize;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use listing::endpoints;
 pub use source::Loaded;
 
 use crate::model::{PatchTarget, World};
-use problems::{Problems, Spot, Text};
+use problems::{Problems, Text};
 
 /// The most bytes of a file: 1 MiB.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -158,22 +160,26 @@ pub fn parse(files: &[SourceFile], settings: Settings) -> Outcome {
     let mut budget = tree::Budget::new();
     let mut drafts = Vec::new();
     let mut complete = true;
-    for (file, text) in texts.into_iter().enumerate() {
-        let text = match text {
-            Ok(text) => text,
+    let trees: Vec<_> = texts.into_iter().map(|text| text.map(|text| tree::documents(text, &mut budget))).collect();
+    let listings = listing::named(trees.iter().flatten().flat_map(|(documents, _)| documents));
+    for (file, tree) in trees.iter().enumerate() {
+        let documents = tree.as_ref().map_or(&[][..], |(documents, _)| documents);
+        if listing::is_listing(&files[file].path, documents, &listings) {
+            continue;
+        }
+        let faults = match tree {
+            Ok((_, faults)) => faults,
             Err(unreadable) => {
                 unreadable.tell(file, &mut problems);
                 complete = false;
                 continue;
             }
         };
-        let (documents, faults) = tree::documents(text, &mut budget);
         complete &= faults.is_empty();
         for fault in faults {
-            let spot = Spot { mark: Some(fault.mark), ..decode::whole_file(file) };
-            problems.error(&spot, fault.message, fault.help.unwrap_or_default());
+            decode::tell(file, fault, &mut problems);
         }
-        for root in &documents {
+        for root in documents {
             match decode::document(&mut problems, file, root, settings) {
                 Some(draft) => drafts.push(draft),
                 None => complete = false,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use jiff::Timestamp;
-use serin::model::{AnalysisPolicy, OnInconclusive, OnNoData, Release, Risk, Step, Strategy, Weight, World};
+use serin::model::{AnalysisPolicy, Canary, Release, Step, Strategy, Weight, World};
 use serin::rollout::Command;
 use serin::rollout::engine::Desk;
 use serin::spec::source::Loaded;
@@ -24,22 +24,10 @@ fn with_releases(world: &World, wanted: impl Fn(usize) -> &'static str) -> World
     let mut world = world.clone();
     for at in 0..world.services.len() {
         let weight = Weight::from_percent(5.0).expect("a percentage");
-        let release = Release {
-            name: service_name(at),
-            service: service_name(at),
-            version: wanted(at).to_owned(),
-            strategy: Strategy::Canary { steps: vec![Step::SetWeight(weight), Step::Pause(None)] },
-            analysis: AnalysisPolicy {
-                risk: Risk { false_revert: 0.01, false_advance: 0.05 },
-                errors: None,
-                ejections: None,
-                on_no_data: OnNoData::Hold,
-                on_inconclusive: OnInconclusive::Pause,
-            },
-            auto_rollback: true,
-            on_rejected: Default::default(),
-            paused: false,
-        };
+        let steps = vec![Step::SetWeight(weight), Step::Pause(None)];
+        let strategy = Strategy::Canary(Canary { steps, ..Canary::default() });
+        let analysis = AnalysisPolicy { errors: None, ejections: None, ..AnalysisPolicy::default() };
+        let release = Release::new(service_name(at), service_name(at), wanted(at), strategy, analysis);
         world.releases.insert(release.name.clone(), release);
     }
     world

@@ -26,11 +26,11 @@ pub(crate) fn service_name(at: usize) -> String {
 pub(crate) fn service(at: usize, size: Size) -> Service {
     let endpoint = |version: usize, number: usize| {
         let ip = Ipv4Addr::from(u32::try_from((10 << 24) + (at * 16 + version) * 16 + number).expect("a small world"));
-        Endpoint { address: SocketAddr::from((ip, 8080)), zone: Some("eu-1a".to_owned()) }
+        Endpoint { address: SocketAddr::from((ip, 8080)), zone: Some("eu-1a".to_owned()), weight: 1, draining: false }
     };
     let version = |version: usize| {
         let endpoints = (0..size.endpoints).map(|number| endpoint(version, number)).collect();
-        (format!("v{}", version + 1), Version { endpoints })
+        (format!("v{}", version + 1), Version { endpoints, ..Version::default() })
     };
     Service {
         name: service_name(at),
@@ -41,6 +41,7 @@ pub(crate) fn service(at: usize, size: Size) -> Service {
         connect_timeout: Duration::from_secs(1),
         timeout: None,
         envoy: Default::default(),
+        ..Service::named("")
     }
 }
 
@@ -52,6 +53,9 @@ pub(crate) fn fleet(name: &str, services: impl Iterator<Item = usize>) -> Fleet 
         bind,
         services: services.map(service_name).collect(),
         envoy: Default::default(),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     };
     Fleet {
         name: name.to_owned(),

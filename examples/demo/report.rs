@@ -287,7 +287,7 @@ mod tests {
 
     fn record(at: Instant, status: u16, version: Option<&str>) -> Record {
         let outcome = Answer::Answered { status, version: version.map(str::to_owned), said: None };
-        Record { scheduled: at, finished: at, target: 0, outcome }
+        Record { scheduled: at, finished: at, target: 0, user: None, outcome }
     }
 
     #[test]

@@ -2,6 +2,10 @@
 //!
 //! PURE. Owns the rules between documents, and turns drafts without problems into the [`World`].
 
+mod hosts;
+mod release;
+mod tcp;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::decode::{Body, Draft, Fleet, Named, Release, Service};
@@ -28,14 +32,18 @@ pub(super) fn check(drafts: &[Draft], complete: bool, problems: &mut Problems<'_
             for named in &table.services {
                 dangling |= known_service(named, "", &index, complete, problems).is_none();
             }
-            hosts_once(&table.title, &table.services, &index, problems);
+            hosts::once(table, &index, problems);
+            tcp::alone(table, &index, problems);
         }
     }
     same_nodes(&index, problems);
-    for (release, _) in index.releases.values() {
-        dangling |= !check_release(release, &index, complete, problems);
+    hosts::of_previews(&index, problems);
+    for (name, (release, _)) in &index.releases {
+        dangling |= !release::check(name, release, &index, complete, problems);
     }
-    one_release_each(&index, problems);
+    release::one_each(&index, problems);
+    release::no_circles(&index, problems);
+    shared_addresses(&index, problems);
     // A reference to nothing is probably a misspelt one: then nothing is known of what no one refers to.
     if complete && !dangling {
         unreleased(&index, problems);
@@ -86,28 +94,6 @@ fn suggest(wanted: &str, names: &[&str], what: &str) -> String {
     }
 }
 
-/// Envoy refuses a route configuration that has a domain twice.
-fn hosts_once(title: &str, services: &[Named], index: &Index<'_>, problems: &mut Problems<'_>) {
-    let mut owners: HashMap<String, &str> = HashMap::new();
-    let mut seen = HashSet::new();
-    for named in services.iter().filter(|named| seen.insert(named.name.as_str())) {
-        let Some((service, spot)) = index.services.get(named.name.as_str()) else { continue };
-        for host in &service.service.hosts {
-            match owners.get(&host.to_ascii_lowercase()) {
-                Some(owner) if *owner != named.name => {
-                    let (owner, name) = (quoted(owner), quoted(&named.name));
-                    let message = format!("{title} has host {} of service {owner} and of service {name}", quoted(host));
-                    let help = "give each service hosts of its own, or listeners of their own";
-                    problems.error_with(&named.spot, message, help, &[(spot, format!("service {name}"))]);
-                    break;
-                }
-                Some(_) => {}
-                None => drop(owners.insert(host.to_ascii_lowercase(), &named.name)),
-            }
-        }
-    }
-}
-
 fn same_nodes(index: &Index<'_>, problems: &mut Problems<'_>) {
     let mut seen: HashMap<String, (&str, &Spot)> = HashMap::new();
     for (name, (fleet, _)) in &index.fleets {
@@ -119,47 +105,6 @@ fn same_nodes(index: &Index<'_>, problems: &mut Problems<'_>) {
             problems.error_with(&fleet.nodes, message, help, &[(spot, format!("fleet {}", quoted(other)))]);
         } else {
             seen.insert(key, (name, &fleet.nodes));
-        }
-    }
-}
-
-/// Tells whether the release's service is known.
-fn check_release(release: &Release, index: &Index<'_>, complete: bool, problems: &mut Problems<'_>) -> bool {
-    let Some(named) = &release.service else { return false };
-    let Some((service, place)) = known_service(named, " to release", index, complete, problems) else { return false };
-    let Some(version) = &release.version else { return true };
-    match service.versions.get(&version.name) {
-        Some((_, true)) => {}
-        Some((known, false)) => {
-            let message = format!("version {} has no endpoints, so it cannot be released", quoted(&version.name));
-            let help = "add its endpoints first, and release it then";
-            problems.error_with(&version.spot, message, help, &[(known, "its endpoints are empty".to_owned())]);
-        }
-        // A service whose versions could not be read at all has told its own problem.
-        None if service.versions.is_empty() => {}
-        None => {
-            let names: Vec<&str> = service.versions.keys().take(1_000).map(String::as_str).collect();
-            let message = format!("service {} has no version {}", quoted(&named.name), quoted(&version.name));
-            let help = if problems.is_full(version.spot.file) {
-                String::new()
-            } else {
-                suggest(&version.name, &names, "version")
-            };
-            problems.error_with(&version.spot, message, help, &[(place, format!("service {}", quoted(&named.name)))]);
-        }
-    }
-    true
-}
-
-fn one_release_each(index: &Index<'_>, problems: &mut Problems<'_>) {
-    let mut seen: HashMap<&str, &Spot> = HashMap::new();
-    for named in index.releases.values().filter_map(|(release, _)| release.service.as_ref()) {
-        if let Some(first) = seen.get(named.name.as_str()) {
-            let message = format!("service {} has two releases", quoted(&named.name));
-            let help = "keep one: to release another version, change its `version`";
-            problems.error_with(&named.spot, message, help, &[(first, "the other one".to_owned())]);
-        } else {
-            seen.insert(&named.name, &named.spot);
         }
     }
 }
@@ -177,6 +122,19 @@ fn unreleased(index: &Index<'_>, problems: &mut Problems<'_>) {
         if !routed.contains(name) {
             let help = "list it in a fleet's `listeners` or `routeConfigs`";
             problems.warning(spot, format!("no fleet routes to service {}", quoted(name)), help);
+        }
+    }
+}
+
+/// Versions on the same address are hard to compare, but for those that are put in each other's place.
+fn shared_addresses(index: &Index<'_>, problems: &mut Problems<'_>) {
+    let releases = index.releases.values().filter(|(release, _)| release.strategy.in_place);
+    let rolled: HashSet<&str> =
+        releases.filter_map(|(release, _)| release.service.as_ref()).map(|named| named.name.as_str()).collect();
+    for (_, (service, _)) in index.services.iter().filter(|(name, _)| !rolled.contains(*name)) {
+        for (spot, message) in &service.shared {
+            let help = "give each version its own endpoints: what fails could be either's";
+            problems.warning(spot, message, help);
         }
     }
 }

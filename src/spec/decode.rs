@@ -4,19 +4,24 @@
 //! PURE. Owns which fields there are, and what each may be. Must not look at other documents. A draft is read on past
 //! errors, with whatever stands in for the broken parts: it may only be used once no problem was found in the whole set.
 
+mod amount;
 mod config_canary;
 mod envoy;
 mod fleet;
+mod hook;
 mod release;
 mod service;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+pub(super) use service::endpoint;
+
 use super::diagnostic::quoted;
 use super::problems::{Problems, Spot};
 use super::reader::{At, Reader};
-use super::tree::Node;
+use super::tree::{Fault, Node};
 use super::{Kind, PatchPlace, Settings, value};
 use crate::model;
 
@@ -44,7 +49,7 @@ pub(super) struct Draft {
 pub(super) enum Body {
     Fleet(Fleet),
     Service(Service),
-    Release(Release),
+    Release(Box<Release>),
 }
 
 impl Body {
@@ -87,17 +92,31 @@ pub(super) struct Patch {
 /// Services that share one list of hosts.
 #[derive(Debug)]
 pub(super) struct Table {
+    pub(super) kind: TableKind,
     /// As ``listener `http` ``.
     pub(super) title: String,
     pub(super) services: Vec<Named>,
+}
+
+/// What shares a list of hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableKind {
+    /// A listener.
+    Listener,
+    /// A listener that shows previews.
+    Preview,
+    /// A route configuration for a listener of the bootstrap.
+    RouteConfig,
 }
 
 /// A service, and what a release wants to know of it.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) service: model::Service,
-    /// Every version that is written down, and whether its endpoints are, be they right or wrong.
+    /// Every version that is written down, and whether its endpoints are, be they right or wrong, or come at run time.
     pub(super) versions: BTreeMap<String, (Spot, bool)>,
+    /// Addresses that two versions have: where, and what is said of it.
+    pub(super) shared: Vec<(Spot, String)>,
     pub(super) patches: Vec<Patch>,
 }
 
@@ -108,6 +127,12 @@ pub(super) struct Release {
     pub(super) release: Option<model::Release>,
     pub(super) service: Option<Named>,
     pub(super) version: Option<Named>,
+    /// What is noted of its strategy.
+    pub(super) strategy: release::strategy::Draft,
+    pub(super) depends_on: Vec<Named>,
+    pub(super) together: Option<Named>,
+    /// The versions that are tried.
+    pub(super) candidates: Vec<Named>,
 }
 
 /// Reads a document. None when it could not be told what it is; then a problem has been pushed.
@@ -131,7 +156,7 @@ pub(super) fn document(problems: &mut Problems<'_>, file: usize, root: &Node, se
     let (name, body) = match kind {
         Kind::Fleet => (name, Body::Fleet(fleet::decode(reader, &spec)?)),
         Kind::Service => (name, Body::Service(service::decode(reader, &spec)?)),
-        Kind::Release => (name, Body::Release(release::decode(reader, &spec)?)),
+        Kind::Release => (name, Body::Release(Box::new(release::decode(reader, &spec)?))),
     };
     let name = name?;
     Some(Draft { body: named(body, &name.name), name })
@@ -202,7 +227,7 @@ fn reference(reader: &mut Reader<'_, '_>, at: &At<'_>, example: &str) -> Option<
 }
 
 /// Finds what is named twice: gives each later one with the first one.
-fn doubles<T>(items: &[T], key: impl Fn(&T) -> Option<String>) -> Vec<(&T, &T)> {
+pub(super) fn doubles<T>(items: &[T], key: impl Fn(&T) -> Option<String>) -> Vec<(&T, &T)> {
     let mut first = HashMap::new();
     let mut found = Vec::new();
     for item in items {
@@ -215,6 +240,12 @@ fn doubles<T>(items: &[T], key: impl Fn(&T) -> Option<String>) -> Vec<(&T, &T)> 
         }
     }
     found
+}
+
+/// Tells why a document of a file has no tree.
+pub(super) fn tell(file: usize, fault: &Fault, problems: &mut Problems<'_>) {
+    let spot = Spot { mark: Some(fault.mark), ..whole_file(file) };
+    problems.error(&spot, fault.message.as_str(), fault.help.clone().unwrap_or_default());
 }
 
 /// For problems of a file as a whole.

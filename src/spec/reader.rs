@@ -45,7 +45,7 @@ impl<'t> At<'t> {
     }
 
     /// The field's name as it is shown.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         self.name.map_or_else(|| "this item".to_owned(), quoted)
     }
 
@@ -118,6 +118,28 @@ impl<'p, 's> Reader<'p, 's> {
         self.problems.error_with(&spot, message, help, &[(other.0, other.1.to_owned())]);
     }
 
+    /// As [`Reader::error_with`], for what is at a place.
+    pub(super) fn error_at_with(&mut self, spot: &Spot, message: impl Into<String>, help: &str, other: (&Spot, &str)) {
+        self.problems.error_with(spot, message, help, &[(other.0, other.1.to_owned())]);
+    }
+
+    /// A name that the user chose, as `parse` takes it: the key of `at`.
+    pub(super) fn named<T>(
+        &mut self,
+        at: &At<'_>,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, value::Refused>,
+    ) -> Option<T> {
+        match parse(name) {
+            Ok(value) => Some(value),
+            Err(refused) => {
+                let spot = self.at_key(at);
+                self.error_at(&spot, refused.message, refused.help);
+                None
+            }
+        }
+    }
+
     /// Accepts a field, but says what looks wrong.
     pub(super) fn warning(&mut self, at: &At<'_>, message: impl Into<String>, help: impl Into<String>) {
         let spot = self.at_key(at);
@@ -144,7 +166,14 @@ impl<'p, 's> Reader<'p, 's> {
                 }
             }
         }
-        Some(Fields { at: at.clone(), entries, known: Vec::new(), missing: Vec::new() })
+        Some(Fields {
+            at: at.clone(),
+            entries,
+            known: Vec::new(),
+            told: Vec::new(),
+            strange: false,
+            missing: Vec::new(),
+        })
     }
 
     fn doubled(&mut self, at: &At<'_>, name: &str, again: Mark, first: Mark) {
@@ -313,6 +342,10 @@ pub(super) struct Fields<'t> {
     pub(super) at: At<'t>,
     entries: &'t [Entry],
     known: Vec<&'static str>,
+    /// Refused already.
+    told: Vec<&'static str>,
+    /// Whether there are fields that nobody asked for: what is missing may be one of them.
+    pub(super) strange: bool,
     /// Required fields that are not given, and what to write.
     missing: Vec<(&'static str, &'static str)>,
 }
@@ -348,6 +381,14 @@ impl<'t> Fields<'t> {
         }
     }
 
+    /// Refuses a field that belongs elsewhere; `help` says where.
+    pub(super) fn misplaced(&mut self, reader: &mut Reader<'_, '_>, name: &'static str, message: &str, help: &str) {
+        let Some(entry) = self.entries.iter().find(|e| e.key.text() == Some(name)) else { return };
+        let spot = reader.at_key(&self.at.child(entry, name));
+        reader.error_at(&spot, message, help);
+        self.told.push(name);
+    }
+
     /// Every field, for mappings from names that the user chooses. Doubled ones come once.
     pub(super) fn all(&self) -> Vec<(&'t str, At<'t>)> {
         let mut seen = HashSet::new();
@@ -359,9 +400,10 @@ impl<'t> Fields<'t> {
     /// have.
     pub(super) fn finish(&mut self, reader: &mut Reader<'_, '_>, later: &[&str]) {
         for (name, at) in self.all() {
-            if self.known.contains(&name) {
+            if self.known.contains(&name) || self.told.contains(&name) {
                 continue;
             }
+            self.strange = true;
             let spot = reader.at_key(&at);
             if later.contains(&name) {
                 let help = format!("remove it; known here: {}", value::listed(&self.known, "and"));

@@ -3,6 +3,10 @@
 //! PURE. Follows `decode`, and says less: what the schema accepts may still be refused. A test compares its fields with
 //! those of the example that has them all.
 
+mod release;
+mod service;
+mod strategy;
+
 use serde_json::{Value, json};
 
 /// The schema of one document (draft 2020-12).
@@ -21,8 +25,8 @@ pub fn json_schema() -> Value {
         "additionalProperties": false,
         "oneOf": [
             of_kind("Fleet", fleet()),
-            of_kind("Service", service()),
-            of_kind("Release", release()),
+            of_kind("Service", service::schema()),
+            of_kind("Release", release::schema()),
         ],
     })
 }
@@ -62,6 +66,66 @@ fn duration(description: &str) -> Value {
     text(&format!("{description} A number with its unit: 250ms, 10s, 5m, 1h30m."))
 }
 
+fn whole(minimum: u32, description: &str) -> Value {
+    json!({"type": "integer", "minimum": minimum, "description": description})
+}
+
+/// A percentage above 0.
+fn percent(description: &str) -> Value {
+    json!({"type": "number", "exclusiveMinimum": 0, "maximum": 100, "description": description})
+}
+
+/// A number of things, or a percentage of them.
+fn portion(description: &str) -> Value {
+    json!({
+        "oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]?%$"}],
+        "description": description,
+    })
+}
+
+/// Names that the user chooses, each with a value.
+fn map(values: Value, description: &str) -> Value {
+    json!({"type": "object", "minProperties": 1, "additionalProperties": values, "description": description})
+}
+
+/// Fields of which exactly one is given.
+fn one(properties: Value, description: &str) -> Value {
+    let mut schema = object(properties, &[], description);
+    schema["minProperties"] = 1.into();
+    schema["maxProperties"] = 1.into();
+    schema
+}
+
+/// Either of some forms.
+fn either(forms: Value, description: &str) -> Value {
+    json!({"oneOf": forms, "description": description})
+}
+
+/// A hook in full, or its URL.
+fn hook(description: &str) -> Value {
+    let properties = json!({
+        "url": text("http:// or https://."),
+        "name": text("What people call it; its host and path by default."),
+        "timeout": duration("Of one try; 30s by default."),
+        "retries": whole(0, "How often it is tried again; 3 by default."),
+        "backoff": duration("Before the first further try, 1s by default; it doubles."),
+        "secret": text("The name of the secret that signs the body."),
+        "headers": map(text("A request header."), "Further request headers."),
+        "onFailure": {"enum": ["revert", "pause", "continue"], "default": "revert"},
+    });
+    either(json!([text("Its URL."), object(properties, &["url"], description)]), description)
+}
+
+/// The fields of which one says what an endpoint is asked.
+fn probe() -> serde_json::Map<String, Value> {
+    let kinds = json!({
+        "http": object(json!({"path": text("With its leading slash.")}), &["path"], "GET; 2xx is good."),
+        "grpc": object(json!({"service": text("Empty for the whole server.")}), &[], "The standard health service."),
+        "tcp": object(json!({}), &[], "A connection."),
+    });
+    kinds.as_object().cloned().unwrap_or_default()
+}
+
 fn share(description: &str) -> Value {
     json!({"type": ["number", "string"], "description": format!("{description} As 0.1% or 0.001.")})
 }
@@ -80,6 +144,17 @@ fn fleet() -> Value {
             "name": text("Unique within the fleet."),
             "bind": text("The address to listen on, as 0.0.0.0:10000."),
             "services": services(),
+            "tls": object(
+                json!({
+                    "certificate": text("The chain (PEM), a file of the proxy's machine."),
+                    "key": text("Its private key (PEM)."),
+                    "clientCA": text("Authorities that must have signed the caller's certificate (PEM)."),
+                }),
+                &["certificate", "key"],
+                "Speaks TLS to its callers.",
+            ),
+            "trustedHops": whole(0, "How many proxies in front of it are trusted to say who called; 0 by default."),
+            "preview": {"type": "boolean", "default": false, "description": "Shows the preview of what is released."},
             "envoy": envoy(&["listener", "filterChain", "connectionManager", "routeConfiguration"]),
         }),
         &["name", "bind", "services"],
@@ -116,97 +191,11 @@ fn fleet() -> Value {
 
 fn config_canary() -> Value {
     let properties = json!({
-        "proxies": {
-            "oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]?%$"}],
-            "description": "How many go first, over all localities: 2, or 10%.",
-        },
+        "proxies": portion("How many go first, over all localities: 2, or 10%."),
         "quiet": duration("For how long they must have it without trouble; 0s by default."),
         "max5xx": {"type": "integer", "minimum": 0, "default": 0, "description": "Answers of class 5xx in that time."},
     });
     object(properties, &["proxies"], "Gives new configuration to a few proxies first.")
-}
-
-fn service() -> Value {
-    let endpoint = object(
-        json!({"address": text("IP address and port."), "zone": text("The zone of its locality.")}),
-        &["address"],
-        "Where it runs.",
-    );
-    let endpoints = list(json!({"oneOf": [text("IP address and port."), endpoint]}), "Where it runs.");
-    let version = object(json!({"endpoints": endpoints}), &["endpoints"], "A version of the service.");
-    let outliers = json!({
-        "consecutive5xx": {"type": "integer", "minimum": 1},
-        "interval": duration("Between two sweeps."),
-        "baseEjectionTime": duration("How long an endpoint stays out the first time."),
-        "maxEjectionPercent": {"type": "integer", "minimum": 0, "maximum": 100},
-    });
-    let properties = json!({
-        "hosts": list(text("As clients ask for it: shop.example.com, *.example.com, or *."), "The hosts it answers to."),
-        "protocol": {"enum": ["http1", "http2", "grpc"], "default": "http1"},
-        "versions": {"type": "object", "minProperties": 1, "additionalProperties": version},
-        "outlierDetection": object(outliers, &[], "Takes endpoints out that keep failing."),
-        "connectTimeout": duration("1s by default."),
-        "timeout": duration("For a whole response, 15s by default; 0s waits for ever."),
-        "envoy": envoy(&["cluster", "route", "virtualHost"]),
-    });
-    object(properties, &["hosts", "versions"], "Where a host's traffic may go.")
-}
-
-fn release() -> Value {
-    let one = |properties: Value, description: &str| {
-        let mut schema = object(properties, &[], description);
-        schema["minProperties"] = 1.into();
-        schema["maxProperties"] = 1.into();
-        schema
-    };
-    let pause = json!({"duration": duration("Goes on by itself after it; waits for a person without it.")});
-    let step = json!({
-        "setWeight": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "description": "Percent."},
-        "pause": object(pause, &[], "Waits."),
-        "analyze": object(json!({"max": duration("10m by default.")}), &[], "Waits for proof."),
-    });
-    let canary = json!({"steps": list(one(step, "A step."), "In order; weights only grow.")});
-    let strategy = json!({"canary": object(canary, &["steps"], "A growing share of the traffic.")});
-    let rollback = json!({
-        "auto": {"type": "boolean", "default": true, "description": "Whether failing evidence does."},
-        "onRejected": {
-            "enum": ["hold", "revert"],
-            "default": "hold",
-            "description": "What a proxy's rejection of something that the release needs does.",
-        },
-    });
-    let metadata = json!({
-        "service": name(),
-        "version": version_name(),
-        "strategy": object(strategy, &["canary"], "How to get there."),
-        "analysis": analysis(&one),
-        "rollback": object(rollback, &[], "What sends it back by itself."),
-        "paused": {"type": "boolean", "default": false},
-    });
-    object(metadata, &["service", "version", "strategy"], "What should be live, and how to get there.")
-}
-
-fn analysis(one: &impl Fn(Value, &str) -> Value) -> Value {
-    let chance =
-        |default: f64| json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": default});
-    let ratio = |default: f64| json!({"type": "number", "minimum": 1, "maximum": 1000, "default": default});
-    let errors = json!({
-        "tolerateRatio": ratio(1.1),
-        "rejectRatio": ratio(2.0),
-        "harmlessRate": share("An error rate below it is harmless, whatever the baseline's."),
-        "clusterSize": {"type": "number", "minimum": 1, "default": 1},
-    });
-    let metric = json!({
-        "errors": object(errors, &[], "The error rate against the baseline's."),
-        "ejections": object(json!({"maxExcess": share("0.2 by default.")}), &[], "Endpoints that the proxies ejected."),
-    });
-    let properties = json!({
-        "risk": object(json!({"falseRevert": chance(0.01), "falseAdvance": chance(0.05)}), &[], "Chances of being wrong."),
-        "metrics": list(one(metric, "A metric."), "Both by default."),
-        "onNoData": {"enum": ["hold", "revert"], "default": "hold"},
-        "onInconclusive": {"enum": ["pause", "revert", "advance"], "default": "pause"},
-    });
-    object(properties, &[], "What counts as evidence, and how sure to be.")
 }
 
 #[cfg(test)]
@@ -231,6 +220,10 @@ mod tests {
         }
     }
 
+    /// What users name themselves: only what is below is the schema's.
+    const CHOSEN: [&str; 8] =
+        ["versions", "headers", "cookies", "query", "attributes", "featureFlags", "candidates", "metadata"];
+
     /// Every field that a document has, but for those whose names the user chose.
     fn given(value: &Value, into: &mut BTreeSet<String>) {
         match value {
@@ -240,6 +233,9 @@ mod tests {
                     match (key.as_str(), value) {
                         // What is below is Envoy's.
                         ("envoy", Value::Object(patches)) => into.extend(patches.keys().cloned()),
+                        (key, Value::Object(chosen)) if CHOSEN.contains(&key) => {
+                            chosen.values().for_each(|value| given(value, into));
+                        }
                         _ => given(value, into),
                     }
                 }
@@ -253,18 +249,17 @@ mod tests {
     fn the_schema_has_the_fields_that_the_examples_have() {
         let (mut schema, mut examples) = (BTreeSet::new(), BTreeSet::new());
         named(&json_schema(), &mut schema);
-        for text in [
-            include_str!("../../examples/canary.yaml"),
-            include_str!("../../examples/rds-only.yaml"),
-            include_str!("../../examples/envoy-patches.yaml"),
-        ] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+        let files = std::fs::read_dir(folder).expect("the examples").flatten().map(|entry| entry.path());
+        for file in files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")) {
+            let text = std::fs::read_to_string(&file).expect("an example");
             for document in text.split("\n---\n") {
                 given(&serde_yaml::from_str::<Value>(document).expect("YAML"), &mut examples);
             }
         }
-        for chosen in ["v1", "v2", "tier", "2026.11", "2026.12"] {
-            assert!(examples.remove(chosen), "{chosen}");
-        }
-        assert_eq!(schema, examples);
+        examples.insert("name".into());
+        let only = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<String>>();
+        assert_eq!(only(&examples, &schema), Vec::<String>::new(), "the schema lacks these");
+        assert_eq!(only(&schema, &examples), Vec::<String>::new(), "no example has these");
     }
 }

@@ -130,6 +130,22 @@ pub fn read_directory(root: &Path) -> Result<Vec<SourceFile>, SourceError> {
     Ok(set.files)
 }
 
+/// Reads one file below a directory, whatever its ending. Blocks.
+///
+/// # Errors
+/// See [`SourceError`]: what is not there, leads out of the directory, or is no file, is not read.
+pub fn read_below(root: &Path, path: &str) -> Result<SourceFile, SourceError> {
+    let path = root.join(path);
+    let inside = root.canonicalize().map_err(at(root))?;
+    let real = path.canonicalize().map_err(at(&path))?;
+    if !real.starts_with(&inside) {
+        return Err(SourceError::Outside { path, target: real });
+    }
+    let mut set = Set::default();
+    set.add_file(&path, &real)?;
+    Ok(set.files.remove(0))
+}
+
 /// The files so far.
 #[derive(Default)]
 struct Set {

@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+mod course;
+mod matching;
+mod service;
+mod strategy;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -7,9 +12,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    AnalysisPolicy, ConfigCanary, EjectionsMetric, Endpoint, ErrorsMetric, Listener, NodeSelector, OnInconclusive,
-    OnNoData, OnRejected, OutlierDetection, Pattern, Portion, Protocol, Release, Risk, RouteConfig, Service, Step,
-    Strategy, Weight,
+    AnalysisPolicy, Canary, ConfigCanary, EjectionsMetric, Endpoint, ErrorsMetric, Listener, NodeSelector,
+    OnInconclusive, OnNoData, OnRejected, OutlierDetection, Pattern, Portion, Protocol, Release, Risk, RouteConfig,
+    Service, Step, Strategy, Weight,
 };
 
 const CANARY: &str = include_str!("../../examples/canary.yaml");
@@ -36,6 +41,54 @@ fn read_patched(text: &str) -> Outcome {
     parse(&[file("a.yaml", text)], Settings { envoy_patches: true })
 }
 
+/// A set with a release of `checkout` from v1 to v2, with what else its spec and its service's spec say.
+fn set(service: &str, release: &str) -> String {
+    format!(
+        "
+apiVersion: serin.dev/v1
+kind: Fleet
+metadata: {{name: edge}}
+spec: {{nodes: {{}}, listeners: [{{name: http, bind: '0.0.0.0:10000', services: [checkout]}}]}}
+---
+apiVersion: serin.dev/v1
+kind: Service
+metadata: {{name: checkout}}
+spec:
+  {service}
+---
+apiVersion: serin.dev/v1
+kind: Release
+metadata: {{name: checkout}}
+spec:
+  service: checkout
+  version: v2
+  {release}
+"
+    )
+}
+
+const SERVICE: &str =
+    "{hosts: [shop.example.com], versions: {v1: {endpoints: ['10.0.0.1:80']}, v2: {endpoints: ['10.0.1.1:80']}}}";
+const STEPS: &str = "strategy: {canary: {steps: [setWeight: 5, pause: {}]}}";
+
+/// The release of a set that is accepted.
+fn released(release: &str) -> Release {
+    accept(&set(SERVICE, release)).world.releases["checkout"].clone()
+}
+
+/// Asserts that each text is refused with exactly one problem, whose message has these words and whose help those.
+fn refused(cases: &[(String, &str, &str)]) {
+    for (text, message, help) in cases {
+        let told = read(text).expect_err(text);
+        let report = diagnostic::report(&told, false);
+        assert_eq!(told.iter().filter(|d| d.is_error()).count(), 1, "{text}\n{report}");
+        let error = told.iter().find(|d| d.is_error()).unwrap();
+        assert!(error.message.contains(message), "{message}:\n{report}");
+        assert!(error.help.as_deref().unwrap_or_default().contains(help), "{help}:\n{report}");
+        assert!(error.line > 0, "{report}");
+    }
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -57,6 +110,9 @@ fn every_field_reaches_the_model() {
         bind: address("0.0.0.0:10000"),
         services: vec!["checkout".into()],
         envoy: Default::default(),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     };
     assert_eq!(fleet.listeners, [listener]);
     assert_eq!(fleet.route_configs, []);
@@ -64,7 +120,8 @@ fn every_field_reaches_the_model() {
     let service = &world.services["checkout"];
     assert_eq!(service.hosts, ["shop.example.com", "shop.example.com:*"]);
     assert_eq!(service.versions["v1"].endpoints.len(), 2);
-    let endpoint = Endpoint { address: address("10.0.1.2:8080"), zone: Some("eu-1b".into()) };
+    let endpoint =
+        Endpoint { address: address("10.0.1.2:8080"), zone: Some("eu-1b".into()), weight: 1, draining: false };
     assert_eq!(service.versions["v2"].endpoints[1], endpoint);
     let outliers = OutlierDetection {
         consecutive_5xx: Some(5),
@@ -86,7 +143,7 @@ fn every_field_reaches_the_model() {
         weight(50.0),
         Step::Analyze { max: minutes(20) },
     ];
-    assert_eq!(world.releases["checkout"].strategy, Strategy::Canary { steps });
+    assert_eq!(world.releases["checkout"].strategy, Strategy::Canary(Canary { steps, ..Canary::default() }));
 }
 
 /// What `canary.yaml` calls a default is what is put in where nothing is written.
@@ -122,7 +179,7 @@ spec:
         on_inconclusive: OnInconclusive::Pause,
     };
     assert_eq!(one.analysis, policy);
-    assert_eq!(other.strategy.steps()[1], Step::Analyze { max: Duration::from_secs(600) });
+    assert_eq!(other.strategy.steps(0)[1], Step::Analyze { max: Duration::from_secs(600) });
     let (one, other) = (&full.services["checkout"], &bare.services["checkout"]);
     assert_eq!(
         (one.protocol, one.connect_timeout, one.timeout),
@@ -166,7 +223,7 @@ fn what_is_not_default_is_taken() {
     assert_eq!(release.analysis.ejections, None);
     assert_eq!(release.analysis.on_no_data, OnNoData::Revert);
     assert_eq!(release.analysis.on_inconclusive, OnInconclusive::Advance);
-    assert_eq!(release.strategy.steps()[0], Step::SetWeight(Weight::from_percent(0.25).unwrap()));
+    assert_eq!(release.strategy.steps(0)[0], Step::SetWeight(Weight::from_percent(0.25).unwrap()));
     let local = RouteConfig { name: "local".into(), services: vec!["checkout".into()], envoy: Default::default() };
     assert_eq!(world.fleets["edge"].route_configs, [local]);
 }

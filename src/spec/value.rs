@@ -2,12 +2,15 @@
 //!
 //! PURE. Each takes text as a person writes it, and says how to mend it otherwise.
 
+pub(super) mod web;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::diagnostic::quoted;
+use crate::model::Portion;
 
 /// Why a value is none, and what would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,75 @@ pub(super) fn share(text: &str) -> Result<f64, Refused> {
         Ok(_) => refuse(format!("{} is not within 0 to 100 %", quoted(text)), help),
         Err(_) => refuse(format!("{} is not a share", quoted(text)), help),
     }
+}
+
+/// Some of a number of things, from `2` or `10%`. `of` says of which things, `help` what to write, `all` what to do
+/// where all or none of them are meant.
+pub(super) fn portion(text: &str, of: &str, help: &str, all: &str) -> Result<Portion, Refused> {
+    // More than there are anywhere.
+    const MOST: u32 = 1_000_000;
+    match text.strip_suffix('%').map(|percent| percent.trim_end().parse::<u8>()) {
+        Some(Ok(percent @ 1..=99)) => Ok(Portion::Percent(percent)),
+        Some(Ok(0 | 100)) => refuse(format!("{} is no part of the {of}", quoted(text)), all),
+        Some(_) => refuse(format!("{} is not a percentage from 1 to 99", quoted(text)), help),
+        None => match text.parse::<u32>() {
+            Ok(0) => refuse(format!("`0` is no part of the {of}"), all),
+            Ok(count @ 1..=MOST) => Ok(Portion::Count(count)),
+            Ok(_) | Err(_) => refuse(format!("{} is not a number of {of}", quoted(text)), help),
+        },
+    }
+}
+
+/// A name to look up, and a port, from `checkout.internal:8080`.
+pub(super) fn dns(text: &str) -> Result<(String, u16), Refused> {
+    let help = "write a name and a port, such as `dns: checkout.internal:8080`";
+    let Some((name, port)) = text.rsplit_once(':') else {
+        return refuse(
+            format!("{} has no port", quoted(text)),
+            format!("add it, as in `{}:8080`", quoted(text).trim_matches('`')),
+        );
+    };
+    match port.parse::<u16>() {
+        Ok(port) if port != 0 => Ok((dns_name(name)?, port)),
+        Ok(_) | Err(_) => refuse(format!("{} has no valid port after the `:`", quoted(text)), help),
+    }
+}
+
+/// A name to look up.
+pub(super) fn dns_name(text: &str) -> Result<String, Refused> {
+    if text.parse::<IpAddr>().is_ok() {
+        let help = "list it, as in `endpoints: [10.0.0.1:8080]`";
+        return refuse(format!("{} is an address: nothing is to be looked up", quoted(text)), help);
+    }
+    if text.len() <= 253 && !text.contains('*') && !text.starts_with('[') && is_domain(text) {
+        return Ok(text.to_owned());
+    }
+    refuse(format!("{} is not a DNS name", quoted(text)), "write a name, such as `checkout.internal`")
+}
+
+/// A file below the directory of the specs.
+pub(super) fn file_below(text: &str) -> Result<String, Refused> {
+    let help = "write a path below the directory of the specs, such as `endpoints/v2.yaml`";
+    let text = printable(text)?;
+    if text.starts_with(['/', '\\', '~']) || text.as_bytes().get(1) == Some(&b':') {
+        return refuse(format!("{} is an absolute path", quoted(&text)), help);
+    }
+    if text.split(['/', '\\']).any(|part| part == "..") {
+        return refuse(format!("{} leads out of the directory of the specs", quoted(&text)), help);
+    }
+    if text.split('/').any(|part| part.is_empty() || part == ".") {
+        return refuse(format!("{} is not a plain path", quoted(&text)), help);
+    }
+    Ok(text)
+}
+
+/// The name of a feature, as a part of a header's name.
+pub(super) fn feature(text: &str) -> Result<String, Refused> {
+    let refused = Err(Refused {
+        message: format!("{} cannot be a feature's name", quoted(text)),
+        help: "a feature has 1 to 63 lower-case letters, digits or `-`, with a letter or digit at each end".to_owned(),
+    });
+    label(text).or(refused)
 }
 
 /// A DNS label: what fleets, services and releases are named by.
@@ -203,8 +275,11 @@ fn socket_address(text: &str, example: &str) -> Result<SocketAddr, Refused> {
     let (name, port) = text.rsplit_once(':').unwrap_or((text, "8080"));
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if is_name && name.bytes().any(|b| b.is_ascii_alphabetic()) && port.parse::<u16>().is_ok() {
-        let message = format!("{} is a DNS name: not supported by this version of Serin", quoted(text));
-        return refuse(message, help);
+        let message = format!("{} is a DNS name, not an address", quoted(text));
+        return refuse(
+            message,
+            format!("{help}; the endpoints of a name are those of a version with `dns: {name}:{port}`"),
+        );
     }
     refuse(format!("{} is not an address", quoted(text)), help)
 }

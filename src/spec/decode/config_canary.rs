@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use crate::model::{ConfigCanary, Portion};
-use crate::spec::diagnostic::quoted;
 use crate::spec::reader::{At, Reader};
-use crate::spec::value::Refused;
+use crate::spec::value::{self, Refused};
 
 const CANARY: &str =
     "write how many proxies go first, as in `configCanary: {proxies: 1}` or `{proxies: 10%, quiet: 10s}`";
 const PROXIES: &str = "write a number of proxies, such as `2`, or a percentage, such as `10%`";
-/// More than there are anywhere.
-const MOST: u32 = 1_000_000;
+const ALL: &str = "leave `configCanary` out to give new configuration to all at once";
 
 pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<ConfigCanary> {
     let mut fields = reader.map(at, CANARY)?;
@@ -31,18 +29,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<ConfigC
 
 /// From `2` or `10%`.
 fn portion(text: &str) -> Result<Portion, Refused> {
-    let refused = |message: String, help: &str| Err(Refused { message, help: help.to_owned() });
-    let all = "leave `configCanary` out to give new configuration to all at once";
-    match text.strip_suffix('%').map(|percent| percent.trim_end().parse::<u8>()) {
-        Some(Ok(percent @ 1..=99)) => Ok(Portion::Percent(percent)),
-        Some(Ok(0 | 100)) => refused(format!("{} is no part of the proxies", quoted(text)), all),
-        Some(_) => refused(format!("{} is not a percentage from 1 to 99", quoted(text)), PROXIES),
-        None => match text.parse::<u32>() {
-            Ok(0) => refused("with no proxy to begin with, nothing would ever reach the others".into(), all),
-            Ok(count @ 1..=MOST) => Ok(Portion::Count(count)),
-            Ok(_) | Err(_) => refused(format!("{} is not a number of proxies", quoted(text)), PROXIES),
-        },
-    }
+    value::portion(text, "proxies", PROXIES, ALL)
 }
 
 #[cfg(test)]
@@ -56,7 +43,7 @@ mod tests {
             assert_eq!(read.to_string(), text);
         }
         for (text, said) in [
-            ("0", "no proxy"),
+            ("0", "no part"),
             ("0%", "no part"),
             ("100%", "no part"),
             ("0.5", "not a number"),

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Fleet, Named, Patch, Table, config_canary, doubles, envoy, reference};
-use crate::model::{self, Listener, NodeSelector, PatchTarget, Patches, Pattern, RouteConfig};
+use super::{Fleet, Named, Patch, Table, TableKind, config_canary, doubles, envoy, reference, tls};
+use crate::model::{self, DownstreamTls, Listener, NodeSelector, PatchTarget, Patches, Pattern, RouteConfig};
 use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
 use crate::spec::reader::{At, Reader};
@@ -93,13 +93,24 @@ struct Draft<'t> {
     name: Option<(String, At<'t>)>,
     bind: Option<(SocketAddr, At<'t>)>,
     services: Vec<String>,
+    tls: Option<DownstreamTls>,
+    trusted_hops: u32,
+    preview: bool,
     envoy: Patches,
 }
 
 impl Draft<'_> {
     fn listener(self) -> Option<Listener> {
         let (name, bind) = (self.name?.0, self.bind?.0);
-        Some(Listener { name, bind, services: self.services, envoy: self.envoy })
+        Some(Listener {
+            name,
+            bind,
+            services: self.services,
+            tls: self.tls,
+            trusted_hops: self.trusted_hops,
+            preview: self.preview,
+            envoy: self.envoy,
+        })
     }
 
     fn route_config(self) -> Option<RouteConfig> {
@@ -119,14 +130,20 @@ fn listeners<'t>(
         let name = fields.required("name", "name the listener, as in `name: http`");
         let bind = fields.required("bind", "add the address to listen on, as in `bind: 0.0.0.0:10000`");
         let services = fields.required("services", SERVICES);
-        let envoy = fields.optional("envoy");
-        fields.finish(reader, &["tls"]);
+        let (tls_at, hops) = (fields.optional("tls"), fields.optional("trustedHops"));
+        let (preview_at, envoy) = (fields.optional("preview"), fields.optional("envoy"));
+        fields.finish(reader, &[]);
         let name = name.and_then(|at| Some((reader.parse(&at, "write a name, such as `http`", value::printable)?, at)));
         let bind = bind.and_then(|at| Some((reader.parse(&at, "write `0.0.0.0:10000`", value::bind)?, at)));
-        let services = table(reader, "listener", name.as_ref(), services, tables);
+        let preview = preview_at.and_then(|at| reader.boolean(&at)).unwrap_or(false);
+        let kind = if preview { TableKind::Preview } else { TableKind::Listener };
+        let services = table(reader, kind, name.as_ref(), services, tables);
+        let help = "write how many proxies in front of it are trusted, such as `1`";
+        let trusted_hops = hops.and_then(|at| reader.whole(&at, 0, 100, help)).unwrap_or_default();
+        let tls = tls_at.and_then(|at| tls::downstream(reader, &at));
         let within = name.as_ref().map(|(name, _)| name.as_str());
         let envoy = envoy::patches(reader, envoy, &LISTENER_PATCHES, within, patches);
-        drafts.push(Draft { name, bind, services, envoy });
+        drafts.push(Draft { name, bind, services, tls, trusted_hops, preview, envoy });
     }
     drafts
 }
@@ -145,10 +162,10 @@ fn route_configs<'t>(
         let envoy = fields.optional("envoy");
         fields.finish(reader, &[]);
         let name = name.and_then(|at| Some((reader.parse(&at, "write the name", value::printable)?, at)));
-        let services = table(reader, "route config", name.as_ref(), services, tables);
+        let services = table(reader, TableKind::RouteConfig, name.as_ref(), services, tables);
         let within = name.as_ref().map(|(name, _)| name.as_str());
         let envoy = envoy::patches(reader, envoy, &[PatchTarget::RouteConfiguration], within, patches);
-        drafts.push(Draft { name, bind: None, services, envoy });
+        drafts.push(Draft { name, bind: None, services, tls: None, trusted_hops: 0, preview: false, envoy });
     }
     drafts
 }
@@ -156,11 +173,12 @@ fn route_configs<'t>(
 /// Reads the services of a listener or route configuration, and keeps where they are named.
 fn table(
     reader: &mut Reader<'_, '_>,
-    what: &str,
+    kind: TableKind,
     name: Option<&(String, At<'_>)>,
     services: Option<At<'_>>,
     tables: &mut Vec<Table>,
 ) -> Vec<String> {
+    let what = if kind == TableKind::RouteConfig { "route config" } else { "listener" };
     let title = name.map_or_else(|| format!("this {what}"), |(name, _)| format!("{what} {}", quoted(name)));
     let Some(at) = services else { return Vec::new() };
     let Some(items) = reader.list(&at, SERVICES) else { return Vec::new() };
@@ -176,7 +194,7 @@ fn table(
     }
     let services: Vec<Named> = named.into_iter().map(|(named, _)| named).collect();
     let names = services.iter().map(|named| named.name.clone()).collect();
-    tables.push(Table { title, services });
+    tables.push(Table { kind, title, services });
     names
 }
 
