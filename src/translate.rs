@@ -1,14 +1,15 @@
 //! Builds what proxies are given out of what people wrote and what the rollouts decided.
 //!
 //! PURE. Owns every resource that a proxy ever gets ([`snapshot`]), the names in them ([`cluster_name`]), which proxies
-//! are given which snapshot ([`fleet_of`], [`Dialect`]) and the bootstrap that makes them ask ([`bootstrap`]).
+//! are given which snapshot ([`group_of`], [`Dialect`]) and the bootstrap that makes them ask ([`bootstrap`]).
 //! Must not know why a plan is as it is, which proxy has acknowledged what, nor any clock or file.
 //!
 //! Invariants:
 //! - The same input gives the same bytes, in whatever order its lists were written: every list is sorted here, and no
 //!   protobuf map gets more than one entry (prost encodes maps in random order).
-//! - A version of a service is one cluster, built from the spec alone. A plan only ever changes route configurations,
-//!   one per listener, because a changed cluster warms again and drops its connections.
+//! - A version of a service is one cluster, built from the spec alone, because a changed cluster warms again and drops its
+//!   connections. A plan changes route configurations, one per listener; the listeners of TCP services, which have none;
+//!   and the endpoints of versions of which it says that some do not serve.
 //! - A snapshot in which anything is missing, or that Envoy's own rules forbid, is not built.
 
 use std::collections::BTreeMap;
@@ -26,9 +27,10 @@ mod listener;
 mod name;
 mod patch;
 mod route;
+mod tls;
 pub mod translator;
 
-pub use group::{Dialect, all_groups, fleet_of, group_name, services_of};
+pub use group::{Dialect, Group, all_groups, fleet_of, group_name, group_of, services_of};
 pub use name::{cluster_name, parse_cluster_name};
 pub use translator::Translator;
 
@@ -170,19 +172,32 @@ impl TranslateError {
     }
 }
 
-/// All that the proxies of one group are given: `fleet` says what they listen on, `services` and `plans` (both by the
-/// service's name; others than the fleet's are ignored) where their requests go.
+/// All that the proxies of a fleet are given whose region is told from no other: [`snapshot_of`] their group.
 ///
 /// # Errors
-/// See [`TranslateError`]; the first fault in order of the services' names.
+/// Those of [`snapshot_of`].
 pub fn snapshot(
     fleet: &Fleet,
     services: &BTreeMap<String, Service>,
     plans: &BTreeMap<String, TrafficPlan>,
     dialect: Dialect,
 ) -> Result<Snapshot, TranslateError> {
+    snapshot_of(Group::anywhere(fleet, dialect), services, plans)
+}
+
+/// All that the proxies of one group are given: its fleet says what they listen on, `services` and `plans` (both by the
+/// service's name; others than the fleet's are ignored) where their requests go.
+///
+/// # Errors
+/// See [`TranslateError`]; the first fault in order of the services' names.
+pub fn snapshot_of(
+    group: Group<'_>,
+    services: &BTreeMap<String, Service>,
+    plans: &BTreeMap<String, TrafficPlan>,
+) -> Result<Snapshot, TranslateError> {
+    let Group { fleet, dialect, region } = group;
     if dialect.proxyless {
-        return grpc::snapshot(fleet, services, plans);
+        return grpc::snapshot(fleet, region, services, plans);
     }
     let mut builder = Snapshot::builder();
     for name in fleet.services() {
@@ -190,15 +205,21 @@ pub fn snapshot(
             .get(name)
             .ok_or_else(|| TranslateError::UnknownService { fleet: fleet.name.clone(), service: name.to_owned() })?;
         // With or without traffic: a canary's cluster is warm before its first request, and a step is routes alone.
-        for resource in cluster::resources(&fleet.name, service) {
+        let no_plan = || TranslateError::NoPlan { fleet: fleet.name.clone(), service: name.to_owned() };
+        for resource in cluster::resources(&fleet.name, service, plans.get(name).ok_or_else(no_plan)?) {
             builder.add(resource?);
         }
     }
     for listener in &fleet.listeners {
-        builder.add(listener::resource(fleet, listener, dialect)?);
+        let tcp = listener::tcp_service(&listener.services, services);
+        let tcp = tcp.and_then(|service| Some((service, plans.get(&service.name)?)));
+        builder.add(listener::resource(fleet, listener, dialect, tcp)?);
     }
     for routes in route::all_of(fleet) {
-        builder.add(route::resource(fleet, routes, services, plans)?);
+        let made = route::resource(fleet, region, routes, services, plans)?;
+        if listener::tcp_service(routes.services, services).is_none() {
+            builder.add(made);
+        }
     }
     builder.build().map_err(|faults| TranslateError::Inconsistent { fleet: fleet.name.clone(), faults })
 }

@@ -21,6 +21,11 @@ use serin::translate::bootstrap::{BootstrapOptions, OwnListener, bootstrap};
 use serin::translate::{self, Dialect};
 use serin::xds::{Node, ResourceType, Snapshot, Variant};
 
+#[path = "translate_golden/routed.rs"]
+mod routed;
+#[path = "translate_golden/upstreams.rs"]
+mod upstreams;
+
 struct Case {
     name: &'static str,
     about: &'static str,
@@ -106,6 +111,9 @@ fn cases() -> Vec<Case> {
             ..basic("grpc-clients", "For gRPC clients without a proxy: a listener for each name that they may ask for.")
         },
     ]
+    .into_iter()
+    .chain(routed::cases())
+    .collect()
 }
 
 fn patched(mut case: Case) -> Case {
@@ -139,6 +147,9 @@ fn fleet(services: &[&str]) -> Fleet {
             bind: "0.0.0.0:10000".parse().unwrap(),
             services: services.iter().map(|&s| s.into()).collect(),
             envoy: Default::default(),
+            tls: None,
+            trusted_hops: 0,
+            preview: false,
         }],
         route_configs: Vec::new(),
         config_canary: None,
@@ -146,12 +157,15 @@ fn fleet(services: &[&str]) -> Fleet {
 }
 
 fn endpoint(address: &str, zone: Option<&str>) -> Endpoint {
-    Endpoint { address: address.parse().unwrap(), zone: zone.map(Into::into) }
+    Endpoint { address: address.parse().unwrap(), zone: zone.map(Into::into), weight: 1, draining: false }
 }
 
 fn checkout() -> Service {
-    let v1 = Version { endpoints: vec![endpoint("10.0.0.2:8080", None), endpoint("10.0.0.1:8080", None)] };
-    let v2 = Version { endpoints: vec![endpoint("10.0.1.1:8080", None)] };
+    let v1 = Version {
+        endpoints: vec![endpoint("10.0.0.2:8080", None), endpoint("10.0.0.1:8080", None)],
+        ..Version::default()
+    };
+    let v2 = Version { endpoints: vec![endpoint("10.0.1.1:8080", None)], ..Version::default() };
     Service {
         name: "checkout".into(),
         hosts: vec!["shop.example.com".into(), "*.shop.example.com".into()],
@@ -166,6 +180,7 @@ fn checkout() -> Service {
         connect_timeout: Duration::from_millis(250),
         timeout: Some(Duration::from_secs(15)),
         envoy: Default::default(),
+        ..Service::named("")
     }
 }
 
@@ -175,13 +190,14 @@ fn ledger() -> Service {
         hosts: vec!["ledger.internal:50051".into()],
         protocol: Protocol::Grpc,
         versions: BTreeMap::from([
-            ("2.0.3".into(), Version { endpoints: vec![endpoint("[fd00::1]:50051", None)] }),
+            ("2.0.3".into(), Version { endpoints: vec![endpoint("[fd00::1]:50051", None)], ..Version::default() }),
             ("2.1.0-rc.1".into(), Version::default()),
         ]),
         outlier_detection: None,
         connect_timeout: Duration::from_secs(1),
         timeout: None,
         envoy: Default::default(),
+        ..Service::named("")
     }
 }
 
@@ -192,7 +208,7 @@ fn in_zones() -> Service {
         endpoint("10.0.3.1:8080", None),
         endpoint("10.0.1.1:8080", Some("eu-1a")),
     ];
-    Service { versions: BTreeMap::from([("v1".into(), Version { endpoints: v1 })]), ..checkout() }
+    Service { versions: BTreeMap::from([("v1".into(), Version { endpoints: v1, ..Version::default() })]), ..checkout() }
 }
 
 fn json_of(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<Value> {
@@ -235,7 +251,7 @@ fn in_repository(path: &str) -> PathBuf {
 
 #[test]
 fn snapshots_are_as_written_down() {
-    for case in cases() {
+    for case in cases().into_iter().chain(upstreams::cases()) {
         golden(&in_repository(&format!("tests/golden/translate/{}.yaml", case.name)), &rendered(&case));
     }
 }
@@ -276,9 +292,10 @@ fn as_static(snapshot: &Snapshot) -> String {
     let routes = json_of(snapshot, ResourceType::Route);
     let listeners = json_of(snapshot, ResourceType::Listener).into_iter().map(|mut listener| {
         let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-        let rds = manager.as_object_mut().unwrap().remove("rds").unwrap();
-        let config = routes.iter().find(|r| r["name"] == rds["route_config_name"]).unwrap();
-        manager["route_config"] = config.clone();
+        if let Some(rds) = manager.as_object_mut().unwrap().remove("rds") {
+            let config = routes.iter().find(|r| r["name"] == rds["route_config_name"]).unwrap();
+            manager["route_config"] = config.clone();
+        }
         listener
     });
     let all = json!({"static_resources": {
@@ -290,9 +307,11 @@ fn as_static(snapshot: &Snapshot) -> String {
 
 #[test]
 fn a_real_envoy_takes_every_resource() {
-    for case in cases().into_iter().filter(|case| !case.dialect.proxyless) {
+    let files = upstreams::files();
+    let dir = format!("{}/", files.path().display());
+    for case in cases().into_iter().chain(upstreams::cases()).filter(|case| !case.dialect.proxyless) {
         if case.dialect == Dialect::PLAIN || has_stats_access_logger() {
-            validate(case.name, &as_static(&case.snapshot()));
+            validate(case.name, &as_static(&case.snapshot()).replace(upstreams::FILES, &dir));
         }
     }
 }

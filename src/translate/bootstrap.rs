@@ -254,7 +254,7 @@ const BUCKETS: &str = "[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60,
       1500, 2000, 3000, 5000, 10000, 30000]";
 
 /// The clusters of [`super::cluster_name`] and no others: theirs is the only `/`.
-const CLUSTER_STATS: &str = r"cluster\.[^./]+/[^./]+\.(upstream_rq_(total|completed|[1-5]xx|time)|outlier_detection\.ejections_(active|enforced_total)|membership_(healthy|total))";
+const CLUSTER_STATS: &str = r"cluster\.[^./]+/[^./]+\.(upstream_rq_(total|completed|active|[1-5]xx|time)|upstream_cx_(total|http[12]_total|connect_fail|none_healthy)|outlier_detection\.ejections_(active|enforced_total)|membership_(healthy|total))";
 
 fn stats_config() -> String {
     format!(
@@ -266,7 +266,7 @@ stats_config:
       patterns:
       # By the stats access logger: requests as their callers saw them.
       - prefix: rollout.
-      # Requests, ejections and endpoints of each version.
+      # Requests, connections, ejections and endpoints of each version.
       - safe_regex:
           regex: '{CLUSTER_STATS}'
       - prefix: cluster_manager.
@@ -339,7 +339,8 @@ fn own_listener(text: &mut String, listener: &OwnListener, dialect: Dialect) {
           codec_type: AUTO
           stat_prefix: {name}
           use_remote_address: true
-          internal_address_config: {{}}
+          # Nobody's address: without any range Envoy takes all private ones to be internal.
+          internal_address_config: {{cidr_ranges: [{{address_prefix: 0.0.0.0, prefix_len: 32}}]}}
           request_headers_timeout: {}s
           rds:
             route_config_name: {name}
@@ -370,12 +371,14 @@ const STATS_ACCESS_LOGGER: &str = r#"          # Counts requests as their caller
                   - {name: cluster, value_format: "%UPSTREAM_CLUSTER_RAW%"}
                   - {name: code, value_format: "%RESPONSE_CODE%"}
                   - {name: grpc, value_format: "%GRPC_STATUS_NUMBER%"}
+                  - {name: route, value_format: "%ROUTE_NAME%"}
                 value_fixed: 1
               histograms:
               - stat:
                   name: dur
                   tags:
                   - {name: cluster, value_format: "%UPSTREAM_CLUSTER_RAW%"}
+                  - {name: route, value_format: "%ROUTE_NAME%"}
                 unit: Milliseconds
                 value_format: "%DURATION%"
 "#;

@@ -1,36 +1,42 @@
-//! Clusters and their endpoints, one pair for each version of a service. PURE: from the spec alone, so that a rollout
-//! never changes them.
+//! Clusters and their endpoints, one pair for each version of a service. PURE: the cluster from the spec alone, so that a
+//! rollout never changes it; its endpoints from the spec and what the plan says of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod endpoints;
+mod health;
 
-use envoy_types::pb::envoy::config::cluster::v3::{Cluster, OutlierDetection, cluster};
-use envoy_types::pb::envoy::config::core::v3::{
-    Address, Http1ProtocolOptions, Http2ProtocolOptions, Locality, SocketAddress, address, socket_address,
+use std::collections::HashMap;
+
+use envoy_types::pb::envoy::config::cluster::v3::{
+    CircuitBreakers, Cluster, OutlierDetection, circuit_breakers, cluster,
 };
-use envoy_types::pb::envoy::config::endpoint::v3::{
-    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, Http1ProtocolOptions, Http2ProtocolOptions, SocketAddress, address, socket_address,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::{HttpProtocolOptions, http_protocol_options};
 use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt32Value};
 
+pub(super) use endpoints::{endpoint, told};
+
 use super::check::checked;
 use super::patch::Raw;
-use super::{TranslateError, cluster_name, duration, over_ads, packed};
-use crate::model::{self, PatchTarget, Protocol, Service, Version};
+use super::{TranslateError, cluster_name, duration, over_ads, packed, tls};
+use crate::model::{self, LoadBalancing, PatchTarget, Protocol, Service, TrafficPlan};
 use crate::xds::Resource;
 
 /// The cluster and the endpoints of every version of a service; `fleet` is for errors alone.
 pub(super) fn resources<'a>(
     fleet: &'a str,
     service: &'a Service,
+    plan: &'a TrafficPlan,
 ) -> impl Iterator<Item = Result<Resource, TranslateError>> + 'a {
     let raw = Raw::of_service(fleet, service);
-    service.versions.iter().flat_map(move |(name, version)| {
-        let name = cluster_name(&service.name, name);
+    service.versions.iter().flat_map(move |(version, of)| {
+        let name = cluster_name(&service.name, version);
         let cluster = raw.onto(PatchTarget::Cluster, cluster(service, &name));
+        let endpoints = endpoints::assignment(of, plan.endpoints.get(version), &name);
         [
             cluster.and_then(|cluster| raw.resource(&cluster, Resource::cluster, !raw.is_empty())),
-            raw.resource(&endpoints(version, &name), Resource::endpoint, false),
+            raw.resource(&endpoints, Resource::endpoint, false),
         ]
         .map(|made| checked(fleet, Some(service), made?))
     })
@@ -46,19 +52,50 @@ fn cluster(service: &Service, name: &str) -> Cluster {
             service_name: String::new(),
         }),
         connect_timeout: Some(duration(service.connect_timeout)),
-        // Two endpoints at random, the less busy one: a slow endpoint gets less than its part, where round robin piles up.
-        lb_policy: cluster::LbPolicy::LeastRequest.into(),
+        lb_policy: lb_policy(service.load_balancing).into(),
         typed_extension_protocol_options: protocol_options(service.protocol),
         outlier_detection: service.outlier_detection.as_ref().map(outlier_detection),
+        circuit_breakers: service.circuit_breakers.as_ref().map(circuit_breakers),
+        health_checks: service.health_check.iter().map(|check| health::check(service, check)).collect(),
+        // Otherwise an endpoint that is told of no more goes on serving for as long as it answers the health check.
+        ignore_health_on_host_removal: service.health_check.is_some(),
+        transport_socket: service.tls.as_ref().map(tls::upstream),
         ..Default::default()
     }
 }
 
-/// One entry and no more: prost encodes maps in random order.
+fn lb_policy(of: LoadBalancing) -> cluster::LbPolicy {
+    match of {
+        // Two endpoints at random, the less busy one: a slow one gets less than its part, where round robin piles up.
+        LoadBalancing::LeastRequest => cluster::LbPolicy::LeastRequest,
+        LoadBalancing::RoundRobin => cluster::LbPolicy::RoundRobin,
+        LoadBalancing::Random => cluster::LbPolicy::Random,
+        LoadBalancing::RingHash => cluster::LbPolicy::RingHash,
+        LoadBalancing::Maglev => cluster::LbPolicy::Maglev,
+    }
+}
+
+fn number(value: u32) -> UInt32Value {
+    UInt32Value { value }
+}
+
+fn circuit_breakers(of: &model::CircuitBreakers) -> CircuitBreakers {
+    let thresholds = circuit_breakers::Thresholds {
+        max_connections: of.max_connections.map(number),
+        max_pending_requests: of.max_pending_requests.map(number),
+        max_requests: of.max_requests.map(number),
+        max_retries: of.max_retries.map(number),
+        ..Default::default()
+    };
+    CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
+}
+
+/// One entry and no more: prost encodes maps in random order. None for bytes.
 fn protocol_options(protocol: Protocol) -> HashMap<String, Any> {
     use http_protocol_options::explicit_http_config::ProtocolConfig;
     use http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
     let config = match protocol {
+        Protocol::Tcp => return HashMap::new(),
         Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
         Protocol::Http2 | Protocol::Grpc => ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()),
     };
@@ -72,7 +109,6 @@ fn protocol_options(protocol: Protocol) -> HashMap<String, Any> {
 }
 
 fn outlier_detection(of: &model::OutlierDetection) -> OutlierDetection {
-    let number = |value: u32| UInt32Value { value };
     OutlierDetection {
         consecutive_5xx: of.consecutive_5xx.map(number),
         interval: of.interval.map(duration),
@@ -80,31 +116,6 @@ fn outlier_detection(of: &model::OutlierDetection) -> OutlierDetection {
         max_ejection_percent: of.max_ejection_percent.map(number),
         // Envoy's default of 10 % means that none of fewer than ten endpoints is ever taken out, and a canary is small.
         always_eject_one_host: of.max_ejection_percent.is_none().then_some(BoolValue { value: true }),
-        ..Default::default()
-    }
-}
-
-/// Empty where nothing runs the version yet: a cluster without an answer about its endpoints would warm for 15 s.
-fn endpoints(version: &Version, cluster: &str) -> ClusterLoadAssignment {
-    let mut zones: BTreeMap<&str, BTreeSet<std::net::SocketAddr>> = BTreeMap::new();
-    for endpoint in &version.endpoints {
-        zones.entry(endpoint.zone.as_deref().unwrap_or_default()).or_default().insert(endpoint.address);
-    }
-    // Zones only show in load reports: without locality weights Envoy spreads requests over all endpoints alike.
-    let localities = zones.into_iter().map(|(zone, addresses)| LocalityLbEndpoints {
-        locality: (!zone.is_empty()).then(|| Locality { zone: zone.to_owned(), ..Default::default() }),
-        lb_endpoints: addresses.into_iter().map(endpoint).collect(),
-        ..Default::default()
-    });
-    ClusterLoadAssignment { cluster_name: cluster.to_owned(), endpoints: localities.collect(), ..Default::default() }
-}
-
-pub(super) fn endpoint(at: std::net::SocketAddr) -> LbEndpoint {
-    LbEndpoint {
-        host_identifier: Some(lb_endpoint::HostIdentifier::Endpoint(Endpoint {
-            address: Some(address(at)),
-            ..Default::default()
-        })),
         ..Default::default()
     }
 }

@@ -1,7 +1,10 @@
-//! Which proxies are given the same snapshot: those of one fleet that understand the same things. PURE.
+//! Which proxies are given the same snapshot: those of one fleet that understand the same things, and where a release goes
+//! through regions, that are in the same one. PURE.
+
+use std::collections::BTreeSet;
 
 use super::grpc;
-use crate::model::{Fleet, NodeSelector, World};
+use crate::model::{Fleet, NodeSelector, Wave, World};
 use crate::xds::Node;
 
 /// What a client understands.
@@ -39,14 +42,70 @@ impl Dialect {
     }
 }
 
-/// The name of the clients of a fleet that speak a dialect: the fleet's own for the modern one, `edge~grpc` for gRPC
-/// clients, `edge~plain` for the others (no fleet's name has a `~`).
-pub fn group_name(fleet: &str, dialect: Dialect) -> String {
-    match (dialect.proxyless, dialect.stats_access_logger) {
-        (true, _) => format!("{fleet}~grpc"),
-        (false, true) => fleet.to_owned(),
-        (false, false) => format!("{fleet}~plain"),
+/// Clients that are given the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// Whose they are.
+    pub fleet: &'a Fleet,
+    /// What they understand.
+    pub dialect: Dialect,
+    /// Where they are, if that is told from other places; all that are elsewhere when absent.
+    pub region: Option<&'a str>,
+}
+
+impl<'a> Group<'a> {
+    /// Those of a fleet whose region is told from no other.
+    pub fn anywhere(fleet: &'a Fleet, dialect: Dialect) -> Self {
+        Self { fleet, dialect, region: None }
     }
+
+    /// Its name, which no other group has ([`group_name`]).
+    pub fn name(&self) -> String {
+        group_name(&self.fleet.name, self.dialect, self.region)
+    }
+
+    /// The names of the services that these clients can reach, each once, sorted.
+    pub fn services(&self, world: &'a World) -> Vec<&'a str> {
+        services_of(world, self.fleet, self.dialect)
+    }
+}
+
+/// The name of the clients of a fleet that speak a dialect and are in a region that is told from others: the fleet's own
+/// for the modern dialect, `edge~grpc` for gRPC clients, `edge~plain` for the others; `edge@eu-west~plain` for those in
+/// `eu-west`.
+///
+/// No fleet's name has a `~` or an `@`. A region's may: its `~` are doubled.
+pub fn group_name(fleet: &str, dialect: Dialect, region: Option<&str>) -> String {
+    let region = region.map(|region| format!("@{}", region.replace('~', "~~"))).unwrap_or_default();
+    match (dialect.proxyless, dialect.stats_access_logger) {
+        (true, _) => format!("{fleet}{region}~grpc"),
+        (false, true) => format!("{fleet}{region}"),
+        (false, false) => format!("{fleet}{region}~plain"),
+    }
+}
+
+/// The group of a client; none where no fleet selects it.
+pub fn group_of<'a>(world: &'a World, node: &Node) -> Option<Group<'a>> {
+    let fleet = fleet_of(world, node)?;
+    let region = regions_of(world, fleet).into_iter().find(|region| *region == node.locality.region);
+    Some(Group { fleet, dialect: Dialect::of(node), region })
+}
+
+/// The regions of a fleet's proxies that are told from others: those that some release of a service which it carries
+/// names.
+pub(super) fn regions_of<'a>(world: &'a World, fleet: &Fleet) -> BTreeSet<&'a str> {
+    let through_regions = || world.releases.values().filter(|release| !release.regions.is_empty());
+    if through_regions().next().is_none() {
+        return BTreeSet::new();
+    }
+    let services = fleet.services();
+    let carried = through_regions().filter(|release| services.binary_search(&release.service.as_str()).is_ok());
+    let regions = carried.flat_map(|release| &release.regions).flat_map(|wave| match wave {
+        Wave::Regions(regions) => regions.as_slice(),
+        Wave::All => &[],
+    });
+    let own = fleet.nodes.region.as_deref();
+    regions.map(String::as_str).filter(|region| own.is_none_or(|own| own == *region)).collect()
 }
 
 /// The fleet that a proxy belongs to: of those whose selector fits, the one with the most conditions, and among equals
@@ -68,14 +127,19 @@ fn selects(selector: &NodeSelector, node: &Node) -> bool {
         && selector.metadata.iter().all(|(key, value)| node.metadata.get(key) == Some(value))
 }
 
-/// Every group there can be, by name: each fleet in each dialect, and in that of gRPC clients only where they can reach
-/// a service.
-pub fn all_groups<'a>(world: &'a World) -> Vec<(String, &'a Fleet, Dialect)> {
-    let in_dialects = |fleet: &'a Fleet| Dialect::ALL.map(|dialect| (group_name(&fleet.name, dialect), fleet, dialect));
-    let is_of_use =
-        |fleet: &Fleet, dialect: Dialect| !dialect.proxyless || !services_of(world, fleet, dialect).is_empty();
-    let all = world.fleets.values().flat_map(in_dialects);
-    all.filter(|(_, fleet, dialect)| is_of_use(fleet, *dialect)).collect()
+/// Every group there can be: each fleet in each dialect, and in that of gRPC clients only where they can reach a service;
+/// each of these in every region that is told from others, and in all others together.
+pub fn all_groups(world: &World) -> Vec<Group<'_>> {
+    let mut groups = Vec::new();
+    for fleet in world.fleets.values() {
+        let regions: Vec<&str> = regions_of(world, fleet).into_iter().collect();
+        let is_of_use = |dialect: &Dialect| !dialect.proxyless || !services_of(world, fleet, *dialect).is_empty();
+        for dialect in Dialect::ALL.into_iter().filter(is_of_use) {
+            let places = std::iter::once(None).chain(regions.iter().copied().map(Some));
+            groups.extend(places.map(|region| Group { fleet, dialect, region }));
+        }
+    }
+    groups
 }
 
 /// The names of the services that a group's clients can reach, each once, sorted.
@@ -86,7 +150,7 @@ pub fn services_of<'a>(world: &'a World, fleet: &'a Fleet, dialect: Dialect) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Pattern;
+    use crate::model::{AnalysisPolicy, Canary, Pattern, Release, RouteConfig, Strategy};
     use crate::xds::Locality;
 
     #[test]
@@ -173,9 +237,37 @@ mod tests {
     #[test]
     fn each_fleet_has_a_group_for_each_kind_of_envoy() {
         let world = world(["edge", "inner"].map(|name| fleet(name, NodeSelector::default())));
-        let groups = all_groups(&world);
-        let names: Vec<&str> = groups.iter().map(|(name, ..)| name.as_str()).collect();
+        let names: Vec<String> = all_groups(&world).iter().map(Group::name).collect();
         assert_eq!(names, ["edge", "edge~plain", "inner", "inner~plain"]);
-        assert!(groups.iter().all(|(name, fleet, dialect)| *name == group_name(&fleet.name, *dialect)));
+        assert_eq!(group_of(&world, &node()).map(|group| group.name()).as_deref(), Some("edge~plain"));
+    }
+
+    fn listening(name: &str, services: &[&str]) -> Fleet {
+        let config = RouteConfig {
+            name: "routes".into(),
+            services: services.iter().map(|service| (*service).into()).collect(),
+            envoy: Default::default(),
+        };
+        Fleet { route_configs: vec![config], ..fleet(name, NodeSelector::default()) }
+    }
+
+    #[test]
+    fn a_release_through_regions_tells_them_apart_in_the_fleets_that_carry_it() {
+        let mut world = world([listening("edge", &["shop", "other"]), listening("inner", &["other"])]);
+        let strategy = Strategy::Canary(Canary::default());
+        let mut release = Release::new("shop", "shop", "v2", strategy, AnalysisPolicy::default());
+        release.regions = vec![Wave::Regions(vec!["eu".into()]), Wave::Regions(vec!["us~plain".into()]), Wave::All];
+        world.releases.insert("shop".into(), release);
+        let names: Vec<String> = all_groups(&world).iter().map(Group::name).collect();
+        let edge = ["edge", "edge@eu", "edge@us~~plain", "edge~plain", "edge@eu~plain", "edge@us~~plain~plain"];
+        assert_eq!(names, [&edge[..], &["inner", "inner~plain"]].concat());
+        for (region, group) in [("eu", "edge@eu~plain"), ("us~plain", "edge@us~~plain~plain"), ("asia", "edge~plain")] {
+            let node = Node { locality: Locality { region: region.into(), ..Locality::default() }, ..node() };
+            assert_eq!(group_of(&world, &node).map(|group| group.name()).as_deref(), Some(group));
+        }
+        // Nobody of this fleet is elsewhere.
+        world.fleets.get_mut("edge").expect("it").nodes.region = Some("eu".into());
+        let names: Vec<String> = all_groups(&world).iter().map(Group::name).collect();
+        assert_eq!(names, ["edge", "edge@eu", "edge~plain", "edge@eu~plain", "inner", "inner~plain"]);
     }
 }

@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LocalityLbEndpoints};
 use envoy_types::pb::envoy::config::listener::v3::{ApiListener, Listener};
 use envoy_types::pb::envoy::config::route::v3::{
-    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action, route_match,
+    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action, route_action,
 };
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
@@ -22,10 +22,10 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::check::checked;
-use super::cluster::endpoint;
-use super::route::{destination, domains, has_port};
+use super::cluster::{endpoint, told};
+use super::route::{self, domains, has_port, routing_of};
 use super::{TranslateError, cluster_name, duration, over_ads, packed};
-use crate::model::{Fleet, Protocol, Service, TrafficPlan, Version};
+use crate::model::{EndpointStates, Fleet, Protocol, Routing, Service, TrafficPlan, Version};
 use crate::xds::{Resource, ResourceError, Snapshot};
 
 /// The services of a fleet that gRPC clients can reach, sorted.
@@ -34,9 +34,10 @@ pub(super) fn services<'a>(fleet: &'a Fleet, services: &'a BTreeMap<String, Serv
     reached.into_iter().collect()
 }
 
-/// All that the gRPC clients of a fleet are given.
+/// All that the gRPC clients of a fleet are given that are in a region, if it is told from others.
 pub(super) fn snapshot(
     fleet: &Fleet,
+    region: Option<&str>,
     services: &BTreeMap<String, Service>,
     plans: &BTreeMap<String, TrafficPlan>,
 ) -> Result<Snapshot, TranslateError> {
@@ -49,8 +50,8 @@ pub(super) fn snapshot(
     for service in reached.into_iter().filter_map(|name| services.get(name)) {
         let no_plan = || TranslateError::NoPlan { fleet: fleet.name.clone(), service: service.name.clone() };
         let plan = plans.get(&service.name).ok_or_else(no_plan)?;
-        builder.add(routes(&fleet.name, service, plan)?);
-        for resource in clusters(&fleet.name, service) {
+        builder.add(routes(&fleet.name, service, routing_of(plan, region))?);
+        for resource in clusters(&fleet.name, service, plan) {
             builder.add(resource?);
         }
     }
@@ -61,10 +62,12 @@ pub(super) fn snapshot(
 pub(super) fn clusters<'a>(
     fleet: &'a str,
     service: &'a Service,
+    plan: &'a TrafficPlan,
 ) -> impl Iterator<Item = Result<Resource, TranslateError>> + 'a {
     service.versions.iter().flat_map(move |(version, of)| {
         let name = cluster_name(&service.name, version);
-        let made = [Resource::cluster(&cluster(service, &name)), Resource::endpoint(&endpoints(of, &name))];
+        let endpoints = endpoints(of, plan.endpoints.get(version), &name);
+        let made = [Resource::cluster(&cluster(service, &name)), Resource::endpoint(&endpoints)];
         made.map(|made| built(fleet, service, made))
     })
 }
@@ -100,7 +103,7 @@ pub(super) fn names(service: &Service) -> Vec<String> {
     let endpoints = service.versions.values().flat_map(|version| &version.endpoints);
     let ports: BTreeSet<u16> = endpoints.map(|endpoint| endpoint.address.port()).collect();
     let mut names = Vec::new();
-    for host in domains(service).into_iter().filter(|host| !host.is_empty() && !host.contains('*')) {
+    for host in domains(&service.hosts).into_iter().filter(|host| !host.is_empty() && !host.contains('*')) {
         if !has_port(&host) {
             names.extend(ports.iter().map(|port| format!("{host}:{port}")));
         }
@@ -135,9 +138,17 @@ pub(super) fn listener(fleet: &str, target: &str, service: &str) -> Result<Resou
     checked(fleet, None, made.map_err(|source| TranslateError::Resource { fleet: fleet.to_owned(), source })?)
 }
 
-/// The routes of a service, under its name; `fleet` is for errors alone.
-pub(super) fn routes(fleet: &str, service: &Service, plan: &TrafficPlan) -> Result<Resource, TranslateError> {
-    let routes = vec![route(service, everything(), destination(fleet, service, plan)?)];
+/// The routes of a service, under its name; `fleet` is for errors alone. Such clients know neither hashes (but of rings)
+/// nor copies of requests nor other headers for them: users are shared out call by call.
+pub(super) fn routes(fleet: &str, service: &Service, routing: &Routing) -> Result<Resource, TranslateError> {
+    route::check_routing(fleet, service, routing)?;
+    let chosen = routing.rules.iter().enumerate().flat_map(|(at, targeted)| {
+        let parts = route::chosen(routing, targeted);
+        let calls = route::for_grpc(&targeted.rule).into_iter();
+        calls.map(move |calls| to(service, format!("chosen/{at}"), calls, &parts))
+    });
+    let mut routes: Vec<Route> = chosen.collect();
+    routes.push(to(service, route::SHARED.to_owned(), route::everything(), &route::shared(routing)));
     // Only listeners of this service ask for it: whatever name the client had for it.
     let virtual_host =
         VirtualHost { name: service.name.clone(), domains: vec!["*".to_owned()], routes, ..Default::default() };
@@ -146,13 +157,9 @@ pub(super) fn routes(fleet: &str, service: &Service, plan: &TrafficPlan) -> Resu
     built(fleet, service, Resource::route(&config))
 }
 
-fn everything() -> RouteMatch {
-    RouteMatch { path_specifier: Some(route_match::PathSpecifier::Prefix("/".to_owned())), ..Default::default() }
-}
-
-fn route(service: &Service, of: RouteMatch, destination: route_action::ClusterSpecifier) -> Route {
+fn to(service: &Service, name: String, calls: RouteMatch, parts: &route::Parts<'_>) -> Route {
     let action = RouteAction {
-        cluster_specifier: Some(destination),
+        cluster_specifier: Some(route::destination(service, parts, false, false)),
         // A gRPC client knows no `timeout`; this one is a limit of its own on what the caller allows (A31).
         max_stream_duration: service.timeout.map(|limit| route_action::MaxStreamDuration {
             max_stream_duration: Some(duration(limit)),
@@ -160,7 +167,7 @@ fn route(service: &Service, of: RouteMatch, destination: route_action::ClusterSp
         }),
         ..Default::default()
     };
-    Route { r#match: Some(of), action: Some(route::Action::Route(action)), ..Default::default() }
+    Route { name, r#match: Some(calls), action: Some(Action::Route(action)), ..Default::default() }
 }
 
 fn cluster(service: &Service, name: &str) -> Cluster {
@@ -187,11 +194,12 @@ fn cluster(service: &Service, name: &str) -> Cluster {
 }
 
 /// In localities that have a weight and a name: they pass over one without a weight, and reject one without a name or
-/// an address that stands in two.
-fn endpoints(version: &Version, cluster: &str) -> ClusterLoadAssignment {
+/// an address that stands in two. To them an endpoint that is drained is like one that is gone: either way they finish
+/// what they have there. No endpoint has a weight: round robin knows none.
+fn endpoints(version: &Version, states: Option<&EndpointStates>, cluster: &str) -> ClusterLoadAssignment {
     let mut zone_of = BTreeMap::new();
-    for endpoint in &version.endpoints {
-        let zone = endpoint.zone.as_deref().unwrap_or_default();
+    for endpoint in told(version, states).into_iter().filter(|endpoint| !endpoint.is_draining) {
+        let zone = endpoint.zone;
         zone_of.entry(endpoint.address).and_modify(|known: &mut &str| *known = zone.min(known)).or_insert(zone);
     }
     let mut zones: BTreeMap<&str, Vec<std::net::SocketAddr>> = BTreeMap::new();
@@ -202,7 +210,7 @@ fn endpoints(version: &Version, cluster: &str) -> ClusterLoadAssignment {
         locality: Some(Locality { zone: zone.to_owned(), ..Default::default() }),
         // By size, so that all endpoints get the same.
         load_balancing_weight: Some(UInt32Value { value: u32::try_from(addresses.len()).unwrap_or(u32::MAX) }),
-        lb_endpoints: addresses.into_iter().map(endpoint).collect(),
+        lb_endpoints: addresses.into_iter().map(|address| endpoint(address, false)).collect(),
         ..Default::default()
     });
     ClusterLoadAssignment { cluster_name: cluster.to_owned(), endpoints: localities.collect(), ..Default::default() }

@@ -1,33 +1,56 @@
-//! Listeners: an HTTP connection manager that asks for its routes apart, so that a step leaves it alone. PURE.
+//! Listeners: an HTTP connection manager that asks for its routes apart, so that a step leaves it alone; or a TCP proxy,
+//! which has its destinations in itself. PURE.
+
+mod tcp;
+
+use std::collections::BTreeMap;
 
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
+use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use envoy_types::pb::envoy::extensions::access_loggers::stats::v3::{Config, config};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds, http_connection_manager, http_filter,
 };
-use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
+use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value, UInt64Value};
 
 use super::check::checked;
 use super::patch::Raw;
-use super::{Dialect, TranslateError, cluster::address, duration, over_ads, packed};
-use crate::model::{self, Fleet, PatchTarget};
+use super::{Dialect, TranslateError, cluster::address, duration, over_ads, packed, tls};
+use crate::model::{self, Fleet, PatchTarget, Protocol, Service, TrafficPlan};
 use crate::xds::Resource;
 
 /// How long the head of a request may take from its first byte on. Streams may stay quiet for ever where a service
 /// says so, so this is what keeps a slow caller from holding a stream without even asking for anything.
 pub(super) const REQUEST_HEADERS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// The listener. It asks for the route configuration of its own name.
-pub(super) fn resource(fleet: &Fleet, of: &model::Listener, dialect: Dialect) -> Result<Resource, TranslateError> {
+/// The service to which a listener, or a route configuration, gives all bytes: the only one that is named, if it is a TCP
+/// service. Such a listener has no route configuration.
+pub(super) fn tcp_service<'a>(names: &[String], services: &'a BTreeMap<String, Service>) -> Option<&'a Service> {
+    let (first, others) = names.split_first()?;
+    let only = services.get(first).filter(|_| others.iter().all(|other| other == first));
+    only.filter(|service| service.protocol == Protocol::Tcp)
+}
+
+/// The listener. It asks for the route configuration of its own name, unless its bytes go to a TCP service under a plan.
+pub(super) fn resource(
+    fleet: &Fleet,
+    of: &model::Listener,
+    dialect: Dialect,
+    tcp: Option<(&Service, &TrafficPlan)>,
+) -> Result<Resource, TranslateError> {
     let raw = Raw::of_part(&fleet.name, &of.name, &of.envoy);
-    let manager = connection_manager(&of.name, dialect);
-    let manager = Filter {
-        name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(filter::ConfigType::TypedConfig(raw.packed(PatchTarget::ConnectionManager, &manager)?)),
+    let (filter, protocols) = match tcp {
+        Some((service, plan)) => (tcp::filter(&fleet.name, &of.name, service, plan)?, &[][..]),
+        None => (http(of, raw, dialect)?, &["h2", "http/1.1"][..]),
     };
-    let chain = raw.onto(PatchTarget::FilterChain, FilterChain { filters: vec![manager], ..Default::default() })?;
+    let chain = FilterChain {
+        filters: vec![filter],
+        transport_socket: of.tls.as_ref().map(|of| tls::downstream(of, protocols)),
+        ..Default::default()
+    };
+    let chain = raw.onto(PatchTarget::FilterChain, chain)?;
     let listener = Listener {
         name: of.name.clone(),
         address: Some(address(of.bind)),
@@ -39,7 +62,15 @@ pub(super) fn resource(fleet: &Fleet, of: &model::Listener, dialect: Dialect) ->
     checked(&fleet.name, None, listener)
 }
 
-fn connection_manager(name: &str, dialect: Dialect) -> HttpConnectionManager {
+fn http(of: &model::Listener, raw: Raw<'_>, dialect: Dialect) -> Result<Filter, TranslateError> {
+    let manager = raw.packed(PatchTarget::ConnectionManager, &connection_manager(of, dialect))?;
+    Ok(Filter {
+        name: "envoy.filters.network.http_connection_manager".to_owned(),
+        config_type: Some(filter::ConfigType::TypedConfig(manager)),
+    })
+}
+
+fn connection_manager(of: &model::Listener, dialect: Dialect) -> HttpConnectionManager {
     let router = HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(http_filter::ConfigType::TypedConfig(packed(&Router::default()))),
@@ -47,25 +78,33 @@ fn connection_manager(name: &str, dialect: Dialect) -> HttpConnectionManager {
     };
     HttpConnectionManager {
         codec_type: http_connection_manager::CodecType::Auto.into(),
-        stat_prefix: name.to_owned(),
+        stat_prefix: of.name.clone(),
         http_filters: vec![router],
         route_specifier: Some(http_connection_manager::RouteSpecifier::Rds(Rds {
             config_source: Some(over_ads()),
-            route_config_name: name.to_owned(),
+            route_config_name: of.name.clone(),
         })),
-        // The caller is who it connects from, not who it says it is. With no internal addresses (which differ between
-        // Envoy's versions unless stated) nobody can ask for retries or timeouts through `x-envoy-*` headers: what is
-        // judged are first tries.
+        // The caller is who it connects from, not who it says it is, unless that is a trusted proxy. With no internal addresses nobody can ask for retries
+        // or timeouts through `x-envoy-*` headers: what is judged are first tries. And Envoy tells everybody's address in
+        // `x-envoy-external-address`, which routes by address look at.
         use_remote_address: Some(BoolValue { value: true }),
-        internal_address_config: Some(http_connection_manager::InternalAddressConfig::default()),
+        xff_num_trusted_hops: of.trusted_hops,
+        internal_address_config: Some(nobody()),
         request_headers_timeout: Some(duration(REQUEST_HEADERS_TIMEOUT)),
         access_log: if dialect.stats_access_logger { vec![stats_access_logger()] } else { Vec::new() },
         ..Default::default()
     }
 }
 
+/// No internal addresses. Without any range Envoy takes all private ones, so it is one that no caller has.
+fn nobody() -> http_connection_manager::InternalAddressConfig {
+    let range = CidrRange { address_prefix: "0.0.0.0".to_owned(), prefix_len: Some(UInt32Value { value: 32 }) };
+    http_connection_manager::InternalAddressConfig { cidr_ranges: vec![range], ..Default::default() }
+}
+
 /// Counts requests as their callers saw them, into the statistics that the metrics sink ships: `rollout.rq` by
-/// cluster, HTTP status and gRPC status, `rollout.dur` in milliseconds by cluster.
+/// cluster, HTTP status, gRPC status and route, `rollout.dur` in milliseconds by cluster and route. By the route's name
+/// requests that were chosen are told from those that are a sample.
 fn stats_access_logger() -> AccessLog {
     let tag = |name: &str, format: &str| config::Tag {
         name: name.to_owned(),
@@ -73,6 +112,7 @@ fn stats_access_logger() -> AccessLog {
         ..Default::default()
     };
     let cluster = || tag("cluster", "%UPSTREAM_CLUSTER_RAW%");
+    let route = || tag("route", "%ROUTE_NAME%");
     // Envoy has this logger from 1.37 on, the successor of `stat_prefix` (`stats_scope.prefix`) only from 1.39 on.
     #[expect(deprecated)]
     let logger = Config {
@@ -80,13 +120,13 @@ fn stats_access_logger() -> AccessLog {
         counters: vec![config::Counter {
             stat: Some(config::Stat {
                 name: "rq".to_owned(),
-                tags: vec![cluster(), tag("code", "%RESPONSE_CODE%"), tag("grpc", "%GRPC_STATUS_NUMBER%")],
+                tags: vec![cluster(), tag("code", "%RESPONSE_CODE%"), tag("grpc", "%GRPC_STATUS_NUMBER%"), route()],
             }),
             value_fixed: Some(UInt64Value { value: 1 }),
             ..Default::default()
         }],
         histograms: vec![config::Histogram {
-            stat: Some(config::Stat { name: "dur".to_owned(), tags: vec![cluster()] }),
+            stat: Some(config::Stat { name: "dur".to_owned(), tags: vec![cluster(), route()] }),
             unit: config::histogram::Unit::Milliseconds.into(),
             value_format: "%DURATION%".to_owned(),
         }],

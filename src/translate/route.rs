@@ -1,30 +1,39 @@
 //! Route configurations: which host's requests go to which version. PURE. The only resources that a plan changes.
 //!
-//! A virtual host is a function of its service's spec and plan alone, and is encoded and checked once
-//! ([`VirtualHostField`]); a configuration is these, one after the other, in a [`Frame`] ([`Table`]). So a step costs one
-//! virtual host, however many there are.
+//! The virtual hosts of a service are a function of its spec and its routing alone, and are encoded and checked once
+//! ([`VirtualHostField`]); a configuration is these, one after the other, in a [`Frame`] ([`Table`]). So a step costs the
+//! virtual hosts of one service, however many there are.
+//!
+//! A route is named by how a request came to it, which access logs tell: [`SHARED`], `chosen/0` (the first rule),
+//! [`PREVIEW`]. Only what is shared out says how one version compares with another.
 
+mod action;
 mod frame;
+mod matching;
+mod source;
 mod table;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use envoy_types::pb::envoy::config::route::v3::{
-    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster, route, route_action, route_match,
-    weighted_cluster::ClusterWeight,
-};
-use envoy_types::pb::google::protobuf::UInt32Value;
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost, route};
 use prost::Message;
 
+use action::Key;
+pub(super) use action::{Parts, chosen, destination, shared};
 pub(super) use frame::Frame;
-pub(super) use table::Table;
+pub(super) use matching::{everything, for_grpc};
+pub(super) use table::{Change, Table};
 
 use super::patch::Raw;
-use super::{TranslateError, check, cluster_name, duration};
-use crate::model::{Fleet, PatchTarget, Patches, Service, Share, TrafficPlan, Weight};
+use super::{TranslateError, check};
+use crate::model::{Fleet, PatchTarget, Patches, Protocol, Routing, Service, TrafficPlan, Weight};
 use crate::xds::resource::Reference;
 use crate::xds::{Resource, ResourceType};
+
+/// The route of all requests that nobody chose.
+pub(super) const SHARED: &str = "shared";
+/// The route of requests that are shown what comes.
+const PREVIEW: &str = "preview";
 
 /// What a fleet's spec says of a route configuration.
 #[derive(Debug, Clone, Copy)]
@@ -33,20 +42,33 @@ pub(super) struct Routes<'a> {
     /// As they are written.
     pub(super) services: &'a [String],
     pub(super) envoy: &'a Patches,
+    /// Whether it shows what comes.
+    pub(super) preview: bool,
 }
 
 /// The route configurations of a fleet: those of its listeners, then its own.
 pub(super) fn all_of(fleet: &Fleet) -> impl Iterator<Item = Routes<'_>> {
-    let of_listeners =
-        fleet.listeners.iter().map(|of| Routes { name: &of.name, services: &of.services, envoy: &of.envoy });
-    let own = fleet.route_configs.iter().map(|of| Routes { name: &of.name, services: &of.services, envoy: &of.envoy });
+    let of_listeners = fleet.listeners.iter().map(|of| Routes {
+        name: &of.name,
+        services: &of.services,
+        envoy: &of.envoy,
+        preview: of.preview,
+    });
+    let own = fleet.route_configs.iter().map(|of| Routes {
+        name: &of.name,
+        services: &of.services,
+        envoy: &of.envoy,
+        preview: false,
+    });
     of_listeners.chain(own)
 }
 
-/// A route configuration of a fleet, with a virtual host for each of its services.
+/// A route configuration of a fleet's proxies, with the virtual hosts of each of its services. `region` is the one that
+/// these proxies are in, if it is told from others.
 pub(super) fn resource(
     fleet: &Fleet,
-    Routes { name, services: to, envoy }: Routes<'_>,
+    region: Option<&str>,
+    Routes { name, services: to, envoy, preview }: Routes<'_>,
     services: &BTreeMap<String, Service>,
     plans: &BTreeMap<String, TrafficPlan>,
 ) -> Result<Resource, TranslateError> {
@@ -60,13 +82,19 @@ pub(super) fn resource(
         let spec =
             services.get(service).ok_or_else(|| TranslateError::UnknownService { fleet: fleet(), service: owned() })?;
         let plan = plans.get(service).ok_or_else(|| TranslateError::NoPlan { fleet: fleet(), service: owned() })?;
-        hosts.take(spec)?;
-        fields.push(virtual_host(&fleet(), spec, plan)?);
+        let routing = routing_of(plan, region);
+        hosts.take(spec, &domains(&routing.preview_hosts))?;
+        fields.push(virtual_hosts(&fleet(), spec, routing, preview)?);
     }
     let table = Table::new(name, Frame::new(name, Raw::of_part(&fleet.name, name, envoy))?, fields.iter());
     table
         .map(|table| table.resource().clone())
         .map_err(|source| TranslateError::Resource { fleet: fleet.name.clone(), source })
+}
+
+/// What proxies do that are in a region, if it is told from others.
+pub(super) fn routing_of<'a>(plan: &'a TrafficPlan, region: Option<&str>) -> &'a Routing {
+    region.map_or_else(|| plan.routing(), |region| plan.routing_in(region))
 }
 
 /// The hosts of one route configuration. Each may stand there once.
@@ -82,12 +110,15 @@ impl<'a> Hosts<'a> {
         Self { fleet, route_config, owner: BTreeMap::new() }
     }
 
-    /// Takes those of a service.
+    /// Takes those of a service, and those of its preview.
     ///
     /// # Errors
-    /// When another service has one of them.
-    pub(super) fn take(&mut self, service: &'a Service) -> Result<(), TranslateError> {
-        for host in domains(service) {
+    /// When one of them is taken.
+    pub(super) fn take(&mut self, service: &'a Service, preview: &[String]) -> Result<(), TranslateError> {
+        if service.protocol == Protocol::Tcp {
+            return Ok(());
+        }
+        for host in domains(&service.hosts).into_iter().chain(preview.iter().cloned()) {
             if let Some(first) = self.owner.insert(host.clone(), &service.name) {
                 return Err(TranslateError::HostTwice {
                     fleet: self.fleet.to_owned(),
@@ -102,41 +133,119 @@ impl<'a> Hosts<'a> {
     }
 }
 
-/// A virtual host, encoded.
-#[derive(Debug, PartialEq, Eq)]
+/// The virtual hosts of a service, encoded; nothing for a TCP service.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct VirtualHostField {
-    /// Field 2 of a route configuration, with its tag.
+    /// Field 2 of a route configuration, with its tag: once, or twice with a preview's hosts.
     bytes: Box<[u8]>,
     refers_to: Box<[Reference]>,
-    /// Whether one of its hosts names a port.
+    /// Whether one of their hosts names a port.
     has_port: bool,
+    preview_hosts: Box<[String]>,
 }
 
-/// The virtual host of a service; `fleet` is for errors alone.
-pub(super) fn virtual_host(
+impl VirtualHostField {
+    /// The hosts of the preview, as Envoy compares them.
+    pub(super) fn preview_hosts(&self) -> &[String] {
+        &self.preview_hosts
+    }
+}
+
+/// The virtual hosts of a service; `fleet` is for errors alone. With `preview` all that nobody chose is shown what
+/// comes.
+pub(super) fn virtual_hosts(
     fleet: &str,
     service: &Service,
-    plan: &TrafficPlan,
+    routing: &Routing,
+    preview: bool,
 ) -> Result<VirtualHostField, TranslateError> {
-    let domains = domains(service);
-    let has_port = domains.iter().any(|host| has_port(host));
-    let raw = Raw::of_service(fleet, service);
-    let route = raw.onto(PatchTarget::Route, route(service, destination(fleet, service, plan)?))?;
-    let virtual_host = VirtualHost { name: service.name.clone(), domains, routes: vec![route], ..Default::default() };
-    let virtual_host = raw.onto(PatchTarget::VirtualHost, virtual_host)?;
-    let bytes = virtual_host.encode_to_vec();
-    check::check(fleet, Some(service), ResourceType::VirtualHost, &service.name, &bytes)?;
-    // A configuration of it alone tells what it refers to, and ends in the field.
+    if service.protocol == Protocol::Tcp {
+        return Ok(VirtualHostField::default());
+    }
+    check_routing(fleet, service, routing)?;
+    let mut hosts = vec![own_host(fleet, service, routing, preview)?];
+    let preview_hosts = domains(&routing.preview_hosts);
+    if !preview_hosts.is_empty() {
+        hosts.push(preview_host(fleet, service, routing, preview_hosts.clone())?);
+    }
+    let has_port = hosts.iter().flat_map(|of| &of.domains).any(|host| has_port(host));
+    for of in &hosts {
+        check::check(fleet, Some(service), ResourceType::VirtualHost, &of.name, &of.encode_to_vec())?;
+    }
+    // A configuration of them alone tells what they refer to, and ends in the field.
     let mut alone = RouteConfiguration { name: service.name.clone(), ..Default::default() };
     let begins = alone.encoded_len();
-    alone.virtual_hosts.push(virtual_host);
+    alone.virtual_hosts = hosts;
+    let raw = Raw::of_service(fleet, service);
     let alone = raw.resource(&alone, Resource::route, !raw.is_empty())?;
-    Ok(VirtualHostField { bytes: alone.body()[begins..].into(), refers_to: alone.refers_to().into(), has_port })
+    let (bytes, refers_to) = (alone.body()[begins..].into(), alone.refers_to().into());
+    Ok(VirtualHostField { bytes, refers_to, has_port, preview_hosts: preview_hosts.into() })
 }
 
-/// The hosts, as Envoy compares them: without case, each once.
-pub(super) fn domains(service: &Service) -> Vec<String> {
-    let mut hosts: Vec<String> = service.hosts.iter().map(|h| h.to_ascii_lowercase()).collect();
+/// What is first fits first: routes of raw configuration, the rules in their order, then all the rest.
+fn own_host(fleet: &str, service: &Service, routing: &Routing, preview: bool) -> Result<VirtualHost, TranslateError> {
+    let raw = Raw::of_service(fleet, service);
+    let mut ours: Vec<source::Ranged<'_>> = Vec::new();
+    for (at, targeted) in routing.rules.iter().enumerate() {
+        let by = targeted.rule.users.as_ref().map(|users| Key::User(&users.key));
+        let by = by.or_else(|| routing.sticky.as_ref().map(Key::Sticky));
+        let parts = action::chosen(routing, targeted);
+        let name = format!("chosen/{at}");
+        let requests = matching::for_envoy(&targeted.rule).into_iter();
+        for route in requests.flat_map(|requests| action::routes(service, &name, requests, &parts, by)) {
+            ours.push((&targeted.rule.source_ip, raw.onto(PatchTarget::Route, route)?));
+        }
+    }
+    let (name, parts) = if preview { (PREVIEW, action::preview(routing)) } else { (SHARED, action::shared(routing)) };
+    let by = routing.sticky.as_ref().map(Key::Sticky);
+    let mirrored = routing.mirror.as_ref().filter(|mirrored| !preview && mirrored.percent > Weight::ZERO);
+    for mut route in action::routes(service, name, matching::everything(), &parts, by) {
+        if let Some(route::Action::Route(action)) = &mut route.action {
+            action.request_mirror_policies.extend(mirrored.map(|mirrored| action::mirror(service, mirrored)));
+        }
+        ours.push((&[], raw.onto(PatchTarget::Route, route)?));
+    }
+    let last = ours.last().map(|(_, route)| route.clone()).into_iter().collect();
+    let mut host = virtual_host(raw, service.name.clone(), domains(&service.hosts), last)?;
+    // The last one stays the last.
+    host.routes.pop();
+    let before = host.routes.drain(..).map(|route| (&[][..], route));
+    let routes: Vec<source::Ranged<'_>> = before.chain(ours).collect();
+    host.matcher = source::tree(&routes);
+    if host.matcher.is_none() {
+        host.routes = routes.into_iter().map(|(_, route)| route).collect();
+    }
+    Ok(host)
+}
+
+/// All of its requests are shown what comes.
+fn preview_host(
+    fleet: &str,
+    service: &Service,
+    routing: &Routing,
+    domains: Vec<String>,
+) -> Result<VirtualHost, TranslateError> {
+    let raw = Raw::of_service(fleet, service);
+    let by = routing.sticky.as_ref().map(Key::Sticky);
+    let routes = action::routes(service, PREVIEW, matching::everything(), &action::preview(routing), by);
+    let routes: Result<_, TranslateError> =
+        routes.into_iter().map(|route| raw.onto(PatchTarget::Route, route)).collect();
+    virtual_host(raw, format!("{}/preview", service.name), domains, routes?)
+}
+
+/// With what raw configuration makes of it.
+fn virtual_host(
+    raw: Raw<'_>,
+    name: String,
+    domains: Vec<String>,
+    routes: Vec<Route>,
+) -> Result<VirtualHost, TranslateError> {
+    raw.onto(PatchTarget::VirtualHost, VirtualHost { name, domains, routes, ..Default::default() })
+}
+
+/// Hosts as Envoy compares them: without case, each once.
+pub(super) fn domains(hosts: &[String]) -> Vec<String> {
+    let mut hosts: Vec<String> = hosts.iter().map(|h| h.to_ascii_lowercase()).collect();
     hosts.sort_unstable();
     hosts.dedup();
     hosts
@@ -147,55 +256,19 @@ pub(super) fn has_port(host: &str) -> bool {
     host.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
-fn route(service: &Service, destination: route_action::ClusterSpecifier) -> Route {
-    let action = RouteAction {
-        cluster_specifier: Some(destination),
-        // Zero is "no limit". Without one, a quiet stream may live as well, which Envoy otherwise cuts after 5 minutes.
-        timeout: Some(duration(service.timeout.unwrap_or(Duration::ZERO))),
-        idle_timeout: service.timeout.is_none().then(|| duration(Duration::ZERO)),
-        // No retry policy: a retry that succeeds at the baseline would hide what the canary did wrong.
-        ..Default::default()
-    };
-    Route {
-        r#match: Some(RouteMatch {
-            path_specifier: Some(route_match::PathSpecifier::Prefix("/".to_owned())),
-            ..Default::default()
-        }),
-        action: Some(route::Action::Route(action)),
-        ..Default::default()
-    }
-}
-
-pub(super) fn destination(
-    fleet: &str,
-    service: &Service,
-    plan: &TrafficPlan,
-) -> Result<route_action::ClusterSpecifier, TranslateError> {
-    if let Some(share) = plan.shares().iter().find(|s| !service.versions.contains_key(&s.version)) {
+/// Whether all of the traffic goes to versions that there are.
+pub(super) fn check_routing(fleet: &str, service: &Service, routing: &Routing) -> Result<(), TranslateError> {
+    let shared = routing.shares.iter().map(|share| share.version.as_str());
+    if let Some(version) = shared.chain(routing.versions()).find(|version| !service.versions.contains_key(*version)) {
         return Err(TranslateError::UnknownVersion {
             fleet: fleet.to_owned(),
             service: service.name.clone(),
-            version: share.version.clone(),
+            version: version.to_owned(),
         });
     }
-    let hundredths: u64 = plan.shares().iter().map(|s| u64::from(s.weight.hundredths())).sum();
+    let hundredths: u64 = routing.shares.iter().map(|share| u64::from(share.weight.hundredths())).sum();
     if hundredths != u64::from(Weight::FULL.hundredths()) {
         return Err(TranslateError::Shares { fleet: fleet.to_owned(), service: service.name.clone(), hundredths });
     }
-    let name = |share: &Share| cluster_name(&service.name, &share.version);
-    // The plan's order (canary first) and its constant total are kept: Envoy walks the list with `hash % total`, and
-    // only so are the users of a small canary among those of a bigger one.
-    let weighted = |share: &Share| ClusterWeight {
-        name: name(share),
-        weight: Some(UInt32Value { value: share.weight.hundredths() }),
-        ..Default::default()
-    };
-    let served: Vec<&Share> = plan.shares().iter().filter(|s| s.weight > Weight::ZERO).collect();
-    Ok(match served.as_slice() {
-        [only] => route_action::ClusterSpecifier::Cluster(name(only)),
-        several => route_action::ClusterSpecifier::WeightedClusters(WeightedCluster {
-            clusters: several.iter().map(|share| weighted(share)).collect(),
-            ..Default::default()
-        }),
-    })
+    Ok(())
 }

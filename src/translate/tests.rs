@@ -2,20 +2,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config::core::v3::HealthStatus;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, route, route_action::ClusterSpecifier};
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::model::{Endpoint, Listener, NodeSelector, Protocol, RouteConfig, Share, Version, Weight};
+use crate::model::{Endpoint, EndpointState, Listener, NodeSelector, Protocol, RouteConfig, Share, Version, Weight};
 use crate::xds::ResourceType;
 
 type Services = BTreeMap<String, Service>;
 type Plans = BTreeMap<String, TrafficPlan>;
 
 fn service(name: &str, versions: &[&str]) -> (String, Service) {
-    let endpoint = |n: usize| Endpoint { address: ([10, 0, 0, n as u8], 80).into(), zone: None };
-    let versions = versions.iter().enumerate().map(|(n, v)| (v.to_string(), Version { endpoints: vec![endpoint(n)] }));
+    let endpoint =
+        |n: usize| Endpoint { address: ([10, 0, 0, n as u8], 80).into(), zone: None, weight: 1, draining: false };
+    let versions = versions
+        .iter()
+        .enumerate()
+        .map(|(n, v)| (v.to_string(), Version { endpoints: vec![endpoint(n)], ..Version::default() }));
     let service = Service {
         name: name.to_owned(),
         hosts: vec![format!("{name}.example.com")],
@@ -25,6 +31,7 @@ fn service(name: &str, versions: &[&str]) -> (String, Service) {
         connect_timeout: Duration::from_secs(1),
         timeout: None,
         envoy: Default::default(),
+        ..Service::named("")
     };
     (name.to_owned(), service)
 }
@@ -37,6 +44,9 @@ fn fleet() -> Fleet {
         bind: ([0, 0, 0, 0], port).into(),
         services: names(services),
         envoy: Default::default(),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     };
     Fleet {
         name: "edge".to_owned(),
@@ -86,6 +96,27 @@ fn every_version_has_a_cluster_with_or_without_traffic() {
 }
 
 #[test]
+fn a_version_that_is_the_same_as_another_has_its_endpoints_in_a_cluster_of_its_own() {
+    let mut services = services();
+    let versions = &mut services.get_mut("a").expect("it").versions;
+    let endpoints = versions["v1"].endpoints.clone();
+    versions.insert("v2".into(), Version { endpoints, same_as: Some("v1".into()), ..Version::default() });
+    let mut plans = plans(5.0);
+    // What becomes of an endpoint of one version is nothing to the other.
+    let draining = [(([10, 0, 0, 0], 80).into(), EndpointState::Draining)];
+    plans.get_mut("a").expect("it").endpoints.insert("v1".into(), draining.into());
+    let snapshot = built(&fleet(), &services, &plans);
+    let [one, other] = ["a/v1", "a/v2"].map(|name| {
+        let body = snapshot.get(ResourceType::Endpoint, name).expect("it").body();
+        let assignment = ClusterLoadAssignment::decode(body).expect("an assignment");
+        assert_eq!(assignment.cluster_name, name);
+        assignment.endpoints[0].lb_endpoints[0].clone()
+    });
+    assert_eq!(one.host_identifier, other.host_identifier);
+    assert_eq!((one.health_status(), other.health_status()), (HealthStatus::Draining, HealthStatus::Unknown));
+}
+
+#[test]
 fn a_step_changes_the_service_s_routes_and_nothing_else() {
     let mut fleet = fleet();
     fleet.listeners.push(Listener {
@@ -93,6 +124,9 @@ fn a_step_changes_the_service_s_routes_and_nothing_else() {
         bind: ([0, 0, 0, 0], 3).into(),
         services: vec!["b".into()],
         envoy: Default::default(),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     });
     for (before, after) in [(0.0, 5.0), (5.0, 50.0), (50.0, 100.0), (50.0, 0.0)] {
         let [before, after] = [before, after].map(|w| built(&fleet, &services(), &plans(w)));
@@ -242,7 +276,12 @@ fn what_envoy_forbids_is_kept_back_and_told_of_the_document_it_is_in() {
 /// Endpoints of a version in a few zones, some twice.
 fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
     let zone = prop_oneof![Just(None), Just(Some("eu-1a".to_owned())), Just(Some("eu-1b".to_owned()))];
-    let endpoint = (0u8..20, zone).prop_map(|(n, zone)| Endpoint { address: ([10, 0, 0, n], 80).into(), zone });
+    let endpoint = (0u8..20, zone).prop_map(|(n, zone)| Endpoint {
+        address: ([10, 0, 0, n], 80).into(),
+        zone,
+        weight: 1,
+        draining: false,
+    });
     prop::collection::vec(endpoint, 0..12)
 }
 
@@ -259,7 +298,7 @@ proptest! {
         let world = |endpoints: Vec<Endpoint>, hosts: [&str; 4]| {
             let mut services = services();
             let a = services.get_mut("a").expect("it");
-            a.versions.insert("v1".into(), Version { endpoints });
+            a.versions.insert("v1".into(), Version { endpoints, ..Version::default() });
             a.hosts = hosts.iter().map(|h| h.to_string()).collect();
             services
         };

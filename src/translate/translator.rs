@@ -1,11 +1,12 @@
 //! Translation that remembers what it built: a change costs what it changes, not the world.
 //!
 //! PURE. What is built depends on the input alone, never on the way to it: [`Translator::build`] gives what
-//! [`snapshot`] gives of the same world and plans, resource by resource, and so may be asked for anything at any time,
+//! [`snapshot_of`] gives of the same world and plans, resource by resource, and so may be asked for anything at any time,
 //! for what is decided and then not kept as well. What it remembers only makes that cheap:
 //! - the clusters and endpoints of a service are made once, and are the same resources in every fleet, dialect and version;
-//! - its virtual host is encoded once for each plan, and put into its place in the route configurations that carry it;
-//! - route configurations of one name and the same services are one, in whatever fleets;
+//! - its virtual hosts are encoded once for each routing of its plan (one, but where regions are told apart, and where a
+//!   listener shows what comes), and put into their place in the route configurations that carry them;
+//! - route configurations of one name, region and the same services are one, in whatever fleets;
 //! - gRPC clients have resources of their own, by the service, and one snapshot in all fleets that name the same services;
 //! - a group's snapshot is an edit of the one before, that of a new group an edit of one with the same services.
 //!
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use self::state::State;
-use super::{TranslateError, all_groups, snapshot};
+use super::{TranslateError, all_groups, snapshot_of};
 use crate::model::{TrafficPlan, World};
 use crate::xds::Snapshot;
 
@@ -67,7 +68,7 @@ impl Translator {
     /// are compared at the cost of what differs.
     ///
     /// # Errors
-    /// Those of [`snapshot`] for each group, each once. Then it is as if nothing had been asked.
+    /// Those of [`snapshot_of`] for each group, each once. Then it is as if nothing had been asked.
     pub fn build(&mut self, world: &Arc<World>, plans: &Plans) -> Result<&Groups, Vec<TranslateError>> {
         match self.state.advance(world, plans) {
             Ok(state) => self.state = state,
@@ -86,7 +87,7 @@ impl Translator {
 fn explain(world: &World, plans: &Plans, first: TranslateError) -> Vec<TranslateError> {
     let plans: BTreeMap<String, TrafficPlan> = plans.iter().map(|(name, plan)| (name.clone(), plan.clone())).collect();
     let groups = all_groups(world).into_iter();
-    let of_group = |(_, fleet, dialect)| snapshot(fleet, &world.services, &plans, dialect).err();
+    let of_group = |group| snapshot_of(group, &world.services, &plans).err();
     let mut errors: Vec<TranslateError> = groups.filter_map(of_group).collect();
     errors.dedup();
     if errors.is_empty() { vec![first] } else { errors }

@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::listener::v3::{Filter, Listener, filter};
 use envoy_types::pb::envoy::config::route::v3::{
-    RouteAction, RouteConfiguration, ScopedRouteConfiguration, route, route_action,
+    Route, RouteAction, RouteConfiguration, RouteList, ScopedRouteConfiguration, route, route_action,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, http_connection_manager::RouteSpecifier, http_filter, scoped_routes,
@@ -22,6 +22,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     common_tls_context::ValidationContextType,
 };
 use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::xds::r#type::matcher::v3::Matcher;
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherType, OnMatch, matcher_tree::TreeType, on_match};
 use prost::Message;
 
 use super::resource::Reference;
@@ -70,27 +72,35 @@ pub(super) fn of_listener(listener: &Listener) -> Result<Vec<Reference>, Resourc
 }
 
 /// Of a route configuration: every cluster that it may send a request to.
-pub(super) fn of_routes(config: &RouteConfiguration) -> Vec<Reference> {
+pub(super) fn of_routes(config: &RouteConfiguration) -> Result<Vec<Reference>, ResourceError> {
+    let reading = Reading { resource_type: ResourceType::Route, name: &config.name };
+    let mut in_trees = Vec::new();
+    for tree in config.virtual_hosts.iter().filter_map(|virtual_host| virtual_host.matcher.as_ref()) {
+        reading.routes_in(tree, &mut in_trees)?;
+    }
     let mut names: Vec<&str> = Vec::new();
     names.extend(config.request_mirror_policies.iter().map(|policy| policy.cluster.as_str()));
+    names.extend(in_trees.iter().map(String::as_str));
     for virtual_host in &config.virtual_hosts {
         names.extend(virtual_host.request_mirror_policies.iter().map(|policy| policy.cluster.as_str()));
-        for route in &virtual_host.routes {
-            if let Some(route::Action::Route(action)) = &route.action {
-                names_in_action(action, &mut names);
-            }
-        }
+        virtual_host.routes.iter().for_each(|route| names_in_route(route, &mut names));
     }
     // Thousands of hosts may lead to a few clusters.
     names.sort_unstable();
     names.dedup();
-    names.into_iter().filter(|name| !name.is_empty()).map(|name| (ResourceType::Cluster, name.into())).collect()
+    Ok(names.into_iter().filter(|name| !name.is_empty()).map(|name| (ResourceType::Cluster, name.into())).collect())
 }
 
 /// Of a scope: its route configuration.
 pub(super) fn of_scope(scope: &ScopedRouteConfiguration) -> Vec<Reference> {
     let name = Some(scope.route_configuration_name.as_str()).filter(|name| !name.is_empty());
     name.map(|name| (ResourceType::Route, name.into())).into_iter().collect()
+}
+
+fn names_in_route<'a>(route: &'a Route, names: &mut Vec<&'a str>) {
+    if let Some(route::Action::Route(action)) = &route.action {
+        names_in_action(action, names);
+    }
 }
 
 fn names_in_action<'a>(action: &'a RouteAction, names: &mut Vec<&'a str>) {
@@ -140,7 +150,7 @@ impl Reading<'_> {
         const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
         const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
         if let Some(manager) = self.inside::<HttpConnectionManager>(any, MANAGER)? {
-            in_manager(&manager, found);
+            in_manager(&manager, found)?;
         }
         if let Some(proxy) = self.inside::<TcpProxy>(any, TCP_PROXY)? {
             let cluster = |name: &str| (ResourceType::Cluster, Arc::from(name));
@@ -148,6 +158,38 @@ impl Reading<'_> {
                 Some(tcp_proxy::ClusterSpecifier::Cluster(name)) => found.push(cluster(name)),
                 Some(tcp_proxy::ClusterSpecifier::WeightedClusters(weighted)) => {
                     found.extend(weighted.clusters.iter().map(|weight| cluster(&weight.name)));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The clusters of the routes that a matcher tree may end in.
+    fn routes_in(&self, tree: &Matcher, names: &mut Vec<String>) -> Result<(), ResourceError> {
+        let mut ends: Vec<&OnMatch> = tree.on_no_match.iter().map(|end| &**end).collect();
+        match &tree.matcher_type {
+            Some(MatcherType::MatcherList(list)) => {
+                ends.extend(list.matchers.iter().filter_map(|m| m.on_match.as_ref()))
+            }
+            Some(MatcherType::MatcherTree(tree)) => match &tree.tree_type {
+                Some(TreeType::ExactMatchMap(map) | TreeType::PrefixMatchMap(map)) => ends.extend(map.map.values()),
+                // What an extension ends in is its own affair.
+                Some(TreeType::CustomMatch(_)) | None => {}
+            },
+            None => {}
+        }
+        for end in ends {
+            match &end.on_match {
+                Some(on_match::OnMatch::Matcher(tree)) => self.routes_in(tree, names)?,
+                Some(on_match::OnMatch::Action(action)) => {
+                    let Some(any) = &action.typed_config else { continue };
+                    let one = self.inside::<Route>(any, "envoy.config.route.v3.Route")?;
+                    let list = self.inside::<RouteList>(any, "envoy.config.route.v3.RouteList")?;
+                    let mut found = Vec::new();
+                    let routes = one.iter().chain(list.iter().flat_map(|list| &list.routes));
+                    routes.for_each(|route| names_in_route(route, &mut found));
+                    names.extend(found.into_iter().map(str::to_owned));
                 }
                 None => {}
             }
@@ -168,13 +210,13 @@ impl Reading<'_> {
     }
 }
 
-fn in_manager(manager: &HttpConnectionManager, found: &mut Vec<Reference>) {
+fn in_manager(manager: &HttpConnectionManager, found: &mut Vec<Reference>) -> Result<(), ResourceError> {
     let route = |name: &str| (ResourceType::Route, Arc::from(name));
     match &manager.route_specifier {
         Some(RouteSpecifier::Rds(rds)) if is_ours(rds.config_source.as_ref()) => {
             found.push(route(&rds.route_config_name));
         }
-        Some(RouteSpecifier::RouteConfig(config)) => found.extend(of_routes(config)),
+        Some(RouteSpecifier::RouteConfig(config)) => found.extend(of_routes(config)?),
         Some(RouteSpecifier::ScopedRoutes(scoped)) => {
             if let Some(scoped_routes::ConfigSpecifier::ScopedRouteConfigurationsList(list)) = &scoped.config_specifier
             {
@@ -190,6 +232,7 @@ fn in_manager(manager: &HttpConnectionManager, found: &mut Vec<Reference>) {
             found.push((ResourceType::ExtensionConfig, filter.name.as_str().into()));
         }
     }
+    Ok(())
 }
 
 fn in_tls(context: &CommonTlsContext, found: &mut Vec<Reference>) {

@@ -106,9 +106,9 @@ impl Resource {
     /// A route configuration. It refers to every cluster it may send a request to.
     ///
     /// # Errors
-    /// When it has no name.
+    /// When it has no name, or a matcher tree of it ends in routes that cannot be decoded.
     pub fn route(config: &RouteConfiguration) -> Result<Self, ResourceError> {
-        Self::new(ResourceType::Route, &config.name, config.encode_to_vec(), references::of_routes(config))
+        Self::new(ResourceType::Route, &config.name, config.encode_to_vec(), references::of_routes(config)?)
     }
 
     /// Any resource, from its encoded message and what is known of its references.
@@ -158,7 +158,7 @@ impl Resource {
             }
             ResourceType::Route => {
                 let config = read::<RouteConfiguration>(of, name, body)?;
-                let refers_to = references::of_routes(&config);
+                let refers_to = references::of_routes(&config)?;
                 (config.name, refers_to)
             }
             ResourceType::ScopedRoute => {

@@ -88,8 +88,16 @@ fn its_own_listeners_are_like_those_from_the_server() {
         assert_eq!(own.len(), 2);
         for (mut manager, name) in own.into_iter().zip(["web", "null"]) {
             let bind = "0.0.0.0:1".parse().expect("an address");
-            let given = model::Listener { name: name.into(), bind, services: Vec::new(), envoy: Default::default() };
-            let resource = listener::resource(&fleet(), &given, dialect).expect("a listener");
+            let given = model::Listener {
+                name: name.into(),
+                bind,
+                services: Vec::new(),
+                envoy: Default::default(),
+                tls: None,
+                trusted_hops: 0,
+                preview: false,
+            };
+            let resource = listener::resource(&fleet(), &given, dialect, None).expect("a listener");
             let from_server = managers(&[Listener::decode(resource.body()).expect("a listener")]);
             if let Some(RouteSpecifier::Rds(rds)) = &mut manager.route_specifier {
                 let waits = rds.config_source.as_mut().and_then(|source| source.initial_fetch_timeout.take());

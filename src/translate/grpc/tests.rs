@@ -1,22 +1,29 @@
 use super::*;
 use crate::model::{Endpoint, Listener, NodeSelector, World};
-use crate::translate::{Dialect, all_groups, services_of};
+use crate::translate::{Dialect, Group, all_groups, services_of};
 use crate::xds::ResourceType;
 
 fn service(name: &str, protocol: Protocol, hosts: &[&str], endpoints: &[(&str, Option<&str>)]) -> Service {
     let endpoint = |&(address, zone): &(&str, Option<&str>)| Endpoint {
         address: address.parse().expect("an address"),
         zone: zone.map(Into::into),
+        weight: 1,
+        draining: false,
     };
     Service {
         name: name.into(),
         hosts: hosts.iter().map(|host| (*host).into()).collect(),
         protocol,
-        versions: [("v1".into(), Version { endpoints: endpoints.iter().map(endpoint).collect() })].into(),
+        versions: [(
+            "v1".into(),
+            Version { endpoints: endpoints.iter().map(endpoint).collect(), ..Version::default() },
+        )]
+        .into(),
         outlier_detection: None,
         connect_timeout: std::time::Duration::from_secs(1),
         timeout: None,
         envoy: Default::default(),
+        ..Service::named("")
     }
 }
 
@@ -28,6 +35,9 @@ fn world(services: impl IntoIterator<Item = Service>) -> World {
         bind: ([0, 0, 0, 0], 1).into(),
         services: vec![name.clone()],
         envoy: Default::default(),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     };
     let fleet = Fleet {
         name: "edge".into(),
@@ -80,7 +90,7 @@ fn there_is_a_group_for_them_where_they_can_reach_something() {
         [(Protocol::Grpc, &["edge", "edge~plain", "edge~grpc"][..]), (Protocol::Http2, &["edge", "edge~plain"])]
     {
         let world = world([service("a", protocol, &["a"], &[])]);
-        assert_eq!(all_groups(&world).into_iter().map(|(name, ..)| name).collect::<Vec<_>>(), expected);
+        assert_eq!(all_groups(&world).iter().map(Group::name).collect::<Vec<_>>(), expected);
     }
 }
 
@@ -88,7 +98,7 @@ fn there_is_a_group_for_them_where_they_can_reach_something() {
 fn localities_have_names_and_weights_and_no_address_twice() {
     let at = [("10.0.0.1:1", Some("b")), ("10.0.0.2:1", Some("b")), ("10.0.0.1:1", Some("a")), ("10.0.0.3:1", None)];
     let service = service("a", Protocol::Grpc, &["a"], &at);
-    let assignment = endpoints(&service.versions["v1"], "a/v1");
+    let assignment = endpoints(&service.versions["v1"], None, "a/v1");
     let localities = assignment.endpoints.iter().map(|of| {
         let zone = of.locality.as_ref().expect("a name").zone.as_str();
         (zone, of.load_balancing_weight.expect("a weight").value, of.lb_endpoints.len())
@@ -100,12 +110,12 @@ fn localities_have_names_and_weights_and_no_address_twice() {
 fn a_listener_brings_its_routes_and_they_their_clusters() {
     let world = world([service("a", Protocol::Grpc, &["a"], &[])]);
     let plans = BTreeMap::from([("a".to_owned(), TrafficPlan::all_to("a", "v1"))]);
-    let made = snapshot(&world.fleets["edge"], &world.services, &plans).expect("a snapshot");
+    let made = snapshot(&world.fleets["edge"], None, &world.services, &plans).expect("a snapshot");
     let refers = |t, name| made.get(t, name).expect("there").refers_to().to_vec();
     assert_eq!(refers(ResourceType::Listener, "a"), [(ResourceType::Route, "a".into())]);
     assert_eq!(refers(ResourceType::Route, "a"), [(ResourceType::Cluster, "a/v1".into())]);
     assert!(matches!(
-        snapshot(&world.fleets["edge"], &world.services, &BTreeMap::new()),
+        snapshot(&world.fleets["edge"], None, &world.services, &BTreeMap::new()),
         Err(TranslateError::NoPlan { .. })
     ));
 }

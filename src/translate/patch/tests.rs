@@ -25,6 +25,9 @@ fn world(patches: &[(PatchTarget, Value)]) -> (Fleet, BTreeMap<String, Service>,
         bind: ([0, 0, 0, 0], 1).into(),
         services: vec!["a".into()],
         envoy: of(&[Itself, FilterChain, ConnectionManager, RouteConfiguration]),
+        tls: None,
+        trusted_hops: 0,
+        preview: false,
     };
     let fleet = Fleet {
         name: "edge".into(),
@@ -42,6 +45,7 @@ fn world(patches: &[(PatchTarget, Value)]) -> (Fleet, BTreeMap<String, Service>,
         connect_timeout: std::time::Duration::from_secs(1),
         timeout: None,
         envoy: of(&[Cluster, Route, VirtualHost]),
+        ..Service::named("")
     };
     let plan = TrafficPlan::all_to("a", "v1");
     (fleet, [("a".to_owned(), service)].into(), [("a".to_owned(), plan)].into())

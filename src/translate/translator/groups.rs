@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::edit::Edit;
 use super::layout::Place;
 use super::state::{Clusters, Moved, State};
+use crate::model::{Fleet, Listener};
 use crate::translate::{Dialect, TranslateError, listener};
 use crate::xds::{Resource, ResourceType, Snapshot};
 
@@ -38,7 +39,8 @@ impl State {
         let of_clusters = moved.clusters.iter().flat_map(|service| layout.groups_of(service));
         // Where the fleets are others, there may be some without any routes, and some that have others than before.
         let others = layout.groups.keys().filter(|_| moved.relaid);
-        let groups: BTreeSet<&String> = of_tables.chain(of_clusters).chain(others).collect();
+        let of_tcp = moved.tcp.iter().flat_map(|service| layout.groups_of(service));
+        let groups: BTreeSet<&String> = of_tables.chain(of_clusters).chain(of_tcp).chain(others).collect();
         // Those that are there first: a new one begins with what is built of one that has the same services.
         let (old, new): (Vec<&String>, Vec<&String>) =
             groups.into_iter().partition(|group| before.groups.contains_key(*group));
@@ -51,7 +53,8 @@ impl State {
                 snapshot: Arc::clone(snapshot),
                 services: &old.services,
                 clusters: &before.clusters,
-                is_own: !moved.relaid || before.world.fleets.get(&place.fleet) == self.world.fleets.get(&place.fleet),
+                is_own: (!moved.relaid || before.world.fleets.get(&place.fleet) == self.world.fleets.get(&place.fleet))
+                    && moved.tcp.iter().all(|service| self.is_tcp(service) == before.is_tcp(service)),
             });
             let clusters = self.clusters.clone();
             let keys = [Some(place.dialect), None].map(|dialect| (place.services.as_ptr(), dialect));
@@ -84,6 +87,12 @@ impl State {
         tables: &BTreeSet<usize>,
     ) -> Result<Arc<Snapshot>, TranslateError> {
         let Place { fleet, dialect, services, tables: own } = place;
+        // Listeners that have their destinations in themselves have no route configuration.
+        let layout = Arc::clone(&self.layout);
+        let has_routes =
+            |table: &&usize| listener::tcp_service(&layout.tables[**table].services, &self.world.services).is_none();
+        let listeners =
+            self.world.fleets.get(fleet).into_iter().flat_map(|of| of.listeners.iter().map(move |l| (of, l)));
         let mut edit = Edit::of(base.snapshot);
         if !std::ptr::eq(base.services, &raw const **services) {
             edit.reroute((base.services, base.clusters), (services, &self.clusters));
@@ -96,19 +105,28 @@ impl State {
         if base.is_own {
             own.iter()
                 .filter(|table| tables.contains(table))
+                .filter(has_routes)
                 .for_each(|table| edit.put(self.tables[*table].resource()));
+            let moved = listeners.filter(|(_, l)| l.services.first().is_some_and(|first| moved.tcp.contains(first)));
+            let made: Vec<Resource> = moved.map(|(of, l)| self.listener(of, l, *dialect)).collect::<Result<_, _>>()?;
+            self.work.listeners += made.len();
+            made.iter().for_each(|listener| edit.put(listener));
         } else {
-            let listeners =
-                self.world.fleets.get(fleet).into_iter().flat_map(|of| of.listeners.iter().map(move |l| (of, l)));
-            let made: Result<_, TranslateError> =
-                listeners.map(|(of, l)| listener::resource(of, l, *dialect)).collect();
+            let made: Result<_, TranslateError> = listeners.map(|(of, l)| self.listener(of, l, *dialect)).collect();
             let made: Vec<Resource> = made?;
+            let routes = own.iter().filter(has_routes).map(|table| self.tables[*table].resource().clone());
+            let routes: Vec<Resource> = routes.collect();
             self.work.listeners += made.len();
             edit.set_all(ResourceType::Listener, &made);
-            let routes: Vec<Resource> = own.iter().map(|table| self.tables[*table].resource().clone()).collect();
             edit.set_all(ResourceType::Route, &routes);
         }
         self.work.snapshots += usize::from(edit.differs());
         edit.build().map_err(|faults| TranslateError::Inconsistent { fleet: fleet.clone(), faults })
+    }
+
+    fn listener(&self, of: &Fleet, listener: &Listener, dialect: Dialect) -> Result<Resource, TranslateError> {
+        let tcp = listener::tcp_service(&listener.services, &self.world.services);
+        let tcp = tcp.map(|service| Ok((service, self.plan(&service.name)?))).transpose()?;
+        listener::resource(of, listener, dialect, tcp)
     }
 }

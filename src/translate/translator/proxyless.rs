@@ -7,8 +7,13 @@ use imbl::{OrdMap, Vector};
 
 use super::edit::Edit;
 use super::state::{Clusters, Moved, State, remember};
+use crate::model::Routing;
+use crate::translate::route::routing_of;
 use crate::translate::{TranslateError, grpc};
 use crate::xds::{Inconsistency, Resource, ResourceType, Snapshot};
+
+/// The routes of a service, by the region that is told from others, or for all others.
+type Places = BTreeMap<Option<Arc<str>>, Resource>;
 
 /// What was built for gRPC clients. By service: of those that some of them can reach.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +21,7 @@ pub(super) struct Proxyless {
     /// One for each name that clients may ask for a service by.
     listeners: Clusters,
     clusters: Clusters,
-    routes: OrdMap<String, Resource>,
+    routes: OrdMap<String, Arc<Places>>,
     /// As in the layout.
     circles: Vector<Circle>,
 }
@@ -38,8 +43,10 @@ impl State {
         let laid_anew = self.lay_circles(before, moved);
         let added = if moved.relaid || !laid_anew.is_empty() { self.reach() } else { BTreeSet::new() };
         let is_reached = |service: &&String| self.proxyless.routes.contains_key(*service);
-        let specs: BTreeSet<String> = moved.specs.iter().filter(is_reached).chain(&added).cloned().collect();
-        let all: BTreeSet<String> = moved.plans.iter().filter(is_reached).chain(&specs).cloned().collect();
+        let specs = moved.specs.iter().chain(&moved.endpoints).filter(is_reached).chain(&added);
+        let specs: BTreeSet<String> = specs.cloned().collect();
+        let others = moved.plans.iter().chain(&moved.faces).filter(is_reached);
+        let all: BTreeSet<String> = others.chain(&specs).cloned().collect();
         for service in &specs {
             self.make_proxyless_clusters(service)?;
         }
@@ -77,11 +84,11 @@ impl State {
         if !moved.relaid && renamed.is_empty() {
             return BTreeSet::new();
         }
-        let known = before.layout.circles.iter().map(|lies| &lies.services).zip(&before.proxyless.circles);
-        let known: HashMap<&Arc<[String]>, &Circle> = known.collect();
+        let known = before.layout.circles.iter().map(|lies| lies.key()).zip(&before.proxyless.circles);
+        let known: HashMap<_, &Circle> = known.collect();
         let (mut circles, mut laid_anew) = (Vector::new(), BTreeSet::new());
         for (at, lies) in self.layout.circles.iter().enumerate() {
-            let old = known.get(&lies.services).copied();
+            let old = known.get(&lies.key()).copied();
             let is_renamed = || renamed.iter().any(|service| lies.services.binary_search(service).is_ok());
             let circle = old.filter(|_| !is_renamed()).cloned().unwrap_or_else(|| {
                 let targets = grpc::targets(lies.services.iter().map(String::as_str), &self.world.services);
@@ -116,7 +123,7 @@ impl State {
     /// Makes a service's clusters and endpoints, and the listeners of its names.
     fn make_proxyless_clusters(&mut self, service: &str) -> Result<(), TranslateError> {
         let (fleet, spec) = (self.fleet_of(service), self.spec(service)?);
-        let clusters: Result<Vec<Resource>, _> = grpc::clusters(&fleet, spec).collect();
+        let clusters: Result<Vec<Resource>, _> = grpc::clusters(&fleet, spec, self.plan(service)?).collect();
         let names = grpc::names(spec);
         let listeners: Result<Vec<Resource>, _> =
             names.iter().map(|name| grpc::listener(&fleet, name, service)).collect();
@@ -129,9 +136,20 @@ impl State {
     }
 
     fn make_proxyless_routes(&mut self, service: &str) -> Result<(), TranslateError> {
-        let routes = grpc::routes(&self.fleet_of(service), self.spec(service)?, self.plan(service)?)?;
-        self.work.routes += 1;
-        self.proxyless.routes.insert(service.to_owned(), routes);
+        let (fleet, spec, plan) = (self.fleet_of(service), self.spec(service)?, self.plan(service)?);
+        let mut places = Places::new();
+        let mut known: Vec<(&Routing, Resource)> = Vec::new();
+        for face in self.layout.faces.get(service).into_iter().flatten() {
+            let routing = routing_of(plan, face.region.as_deref());
+            let same = known.iter().find(|(of, _)| *of == routing).map(|(_, routes)| routes.clone());
+            let routes = same.map_or_else(|| grpc::routes(&fleet, spec, routing), Ok)?;
+            if !known.iter().any(|(of, _)| *of == routing) {
+                known.push((routing, routes.clone()));
+            }
+            places.insert(face.region.clone(), routes);
+        }
+        self.work.routes += known.len();
+        self.proxyless.routes.insert(service.to_owned(), Arc::new(places));
         Ok(())
     }
 
@@ -145,6 +163,8 @@ impl State {
     ) -> Result<Option<Arc<Snapshot>>, Vec<Inconsistency>> {
         let Proxyless { listeners, clusters, routes, circles } = &self.proxyless;
         let Circle { targets, reached, snapshot } = &circles[at];
+        let region = &self.layout.circles[at].region;
+        let routes_of = |service: &String| routes.get(service)?.get(region);
         if reached.is_empty() {
             return Ok(None);
         }
@@ -159,14 +179,14 @@ impl State {
                 listeners.get(service)?.iter().find(|listener| **listener.name() == **target).cloned()
             };
             edit.set_all(ResourceType::Listener, &targets.iter().filter_map(leads).collect::<Vec<_>>());
-            let routes: Vec<Resource> = reached.iter().filter_map(|service| routes.get(service).cloned()).collect();
+            let routes: Vec<Resource> = reached.iter().filter_map(|service| routes_of(service).cloned()).collect();
             edit.set_all(ResourceType::Route, &routes);
             edit.set_all(ResourceType::Cluster, &clusters);
             edit.set_all(ResourceType::Endpoint, &endpoints);
         } else {
             for service in moved.iter().filter(|service| reached.contains(*service)) {
                 edit.replace(before.proxyless.clusters.get(service), clusters.get(service));
-                routes.get(service).into_iter().for_each(|routes| edit.put(routes));
+                routes_of(service).into_iter().for_each(|routes| edit.put(routes));
             }
         }
         self.work.snapshots += usize::from(edit.differs());

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use imbl::Vector;
 
+use super::layout::Face;
 use super::state::{Moved, State};
 use crate::translate::TranslateError;
 use crate::translate::patch::Raw;
-use crate::translate::route::{Frame, Hosts, Table};
+use crate::translate::route::{Change, Frame, Hosts, Table, VirtualHostField};
 use crate::xds::ResourceError;
 
 /// The services whose virtual hosts have moved in one table, by their place there.
@@ -19,8 +20,9 @@ impl State {
     pub(super) fn make_tables(&mut self, before: &Self, moved: &Moved) -> Result<BTreeSet<usize>, TranslateError> {
         let layout = Arc::clone(&self.layout);
         let mut places: BTreeMap<usize, Places<'_>> = BTreeMap::new();
-        for service in &moved.virtual_hosts {
-            for &(table, place) in layout.carriers.get(service).into_iter().flatten() {
+        for (service, faces) in &moved.virtual_hosts {
+            let carriers = layout.carriers.get(service).into_iter().flatten();
+            for &(table, place) in carriers.filter(|(table, _)| faces.contains(&layout.tables[*table].face)) {
                 places.entry(table).or_default().insert(place, service);
             }
         }
@@ -51,9 +53,8 @@ impl State {
         self.work.routes += 1;
         let carrier = &self.layout.tables[at];
         let raw = Raw::of_part(self.layout.fleet_with(at), &carrier.name, &carrier.envoy);
-        let fields = carrier.services.iter().filter_map(|service| self.virtual_hosts.get(service));
-        Table::new(&carrier.name, Frame::new(&carrier.name, raw)?, fields.map(|field| &**field))
-            .map_err(|source| self.broken(at, source))
+        let fields = carrier.services.iter().filter_map(|service| self.field(service, &carrier.face));
+        Table::new(&carrier.name, Frame::new(&carrier.name, raw)?, fields).map_err(|source| self.broken(at, source))
     }
 
     /// A table in which the virtual hosts at these places are others.
@@ -65,22 +66,34 @@ impl State {
         places: &Places<'_>,
         moved: &Moved,
     ) -> Result<Table, TranslateError> {
-        if places.values().any(|service| moved.specs.contains(*service)) {
+        let face = &self.layout.tables[at].face;
+        let changes = places
+            .iter()
+            .filter_map(|(&place, &service)| Some((place, (before.field(service, face)?, self.field(service, face)?))));
+        let changes: BTreeMap<usize, Change<'_>> = changes.collect();
+        if places.values().any(|service| moved.specs.contains(*service))
+            || changes.values().any(|(old, new)| old.preview_hosts() != new.preview_hosts())
+        {
             self.check_hosts(at)?;
         }
+        let table = table.with(&changes).map_err(|source| self.broken(at, source));
         self.work.routes += 1;
-        let changes = places.iter().filter_map(|(&place, &service)| {
-            Some((place, (&**before.virtual_hosts.get(service)?, &**self.virtual_hosts.get(service)?)))
-        });
-        table.with(&changes.collect()).map_err(|source| self.broken(at, source))
+        table
+    }
+
+    /// A service's virtual hosts in a face.
+    fn field(&self, service: &str, face: &Face) -> Option<&VirtualHostField> {
+        self.virtual_hosts.get(service)?.get(face).map(|field| &**field)
     }
 
     /// Whether each host stands there once.
     fn check_hosts(&self, at: usize) -> Result<(), TranslateError> {
         let carrier = &self.layout.tables[at];
         let mut hosts = Hosts::new(self.layout.fleet_with(at), &carrier.name);
-        let mut specs = carrier.services.iter().filter_map(|service| self.world.services.get(service));
-        specs.try_for_each(|spec| hosts.take(spec))
+        let mut specs = carrier.services.iter().filter_map(|service| {
+            Some((self.world.services.get(service)?, self.field(service, &carrier.face)?.preview_hosts()))
+        });
+        specs.try_for_each(|(spec, preview)| hosts.take(spec, preview))
     }
 
     fn broken(&self, table: usize, source: ResourceError) -> TranslateError {
