@@ -12,6 +12,7 @@ mod ejections;
 pub mod evidence;
 mod judge;
 pub mod ratio;
+pub mod watch;
 mod words;
 
 use std::time::Duration;

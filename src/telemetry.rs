@@ -16,5 +16,5 @@ pub mod server;
 mod tally;
 pub mod wire;
 
-pub use report::{ClusterDelta, Histogram, NodeReport, Source};
+pub use report::{ClusterDelta, Histogram, NodeReport, Outcomes, Source};
 pub use server::Telemetry;

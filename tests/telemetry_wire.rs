@@ -193,7 +193,7 @@ async fn load_reports_are_asked_for_and_used() {
     first.cluster_stats.clear();
     sender.send(first).await.unwrap();
     let answer = within(answers.message()).await.unwrap().unwrap();
-    assert!(answer.send_all_clusters && answer.clusters.is_empty() && !answer.report_endpoint_granularity);
+    assert!(answer.send_all_clusters && answer.clusters.is_empty() && answer.report_endpoint_granularity);
     assert_eq!(answer.load_reporting_interval, Some(protobuf::Duration { seconds: 1, nanos: 0 }));
     // With its node, as Envoy sends it, and without, as others do.
     for (id, errors) in [(Some("edge-1"), 2), (None, 3)] {
@@ -221,7 +221,12 @@ async fn load_reports_of_a_proxy_with_a_metrics_stream_are_not_counted_twice() {
     sender.send(loads(Some("edge-1"), 9, 1)).await.unwrap();
     drop(sender);
     while within(answers.message()).await.unwrap().is_some() {}
-    // The stream has ended, so both were seen, and left out. Another proxy's are not.
+    // The stream has ended, so both were seen: they tell what is under way, and count nothing. Another proxy's do.
+    for _ in 0..2 {
+        let report = rig.report().await;
+        let delta = &report.clusters["a/v1"];
+        assert!(report.is_of_now() && delta.requests == 0 && delta.in_progress == Some(7), "{delta:?}");
+    }
     let (other, receiver) = mpsc::channel(8);
     let _other = within(client.stream_load_stats(ReceiverStream::new(receiver))).await.unwrap();
     other.send(loads(Some("edge-2"), 4, 0)).await.unwrap();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::absolute::{Absolute, proven_good};
 use super::ejections::Ejections;
 use super::ratio::{Advance, Revert};
+use super::watch::Watch;
 use super::words::{e_value, percent};
 use super::{Counts, Evidence, LogE, Metric, Verdict, Window, evidence};
 use crate::model::{AnalysisPolicy, ErrorsMetric};
@@ -33,6 +34,12 @@ pub struct Judge {
     proxies: usize,
     ejections: Ejections,
     step: Step,
+    /// The baseline's counts while it still had traffic, also where the canary had none.
+    #[serde(default)]
+    before: Counts,
+    /// Of a canary that has all the traffic.
+    #[serde(default)]
+    watch: Option<Watch>,
 }
 
 /// What belongs to one `analyze` step.
@@ -52,12 +59,28 @@ impl Judge {
         self.step = Step::default();
     }
 
+    /// The canary has all the traffic: from now on it is compared with what the baseline was like. Said again, it
+    /// changes nothing.
+    pub fn begin_watch(&mut self, policy: &AnalysisPolicy) {
+        if let (None, Some(metric)) = (&self.watch, &policy.errors) {
+            self.watch = Some(Watch::begin(self.before, metric));
+        }
+    }
+
+    /// The canary has not all the traffic any more: the next proxies are compared side by side.
+    pub fn end_watch(&mut self) {
+        self.watch = None;
+    }
+
     /// Takes in one window. One without requests to the canary (or without proxies) only counts as time without data:
     /// give such windows too, or nobody learns that the data stopped.
     pub fn observe(&mut self, window: &Window, policy: &AnalysisPolicy) {
         self.proxies = window.proxies;
         if let Some(metric) = &policy.ejections {
             self.ejections.observe(window, metric);
+        }
+        if window.proxies > 0 {
+            self.before = self.before.plus(window.baseline.clamped());
         }
         if !window.has_data() {
             self.step.idle = self.step.idle.saturating_add(window.length);
@@ -70,6 +93,9 @@ impl Judge {
         self.step.canary = self.step.canary.plus(canary);
         self.step.baseline = self.step.baseline.plus(baseline);
         self.step.idle = Duration::ZERO;
+        if let Some((watch, metric)) = self.watch.as_mut().zip(policy.errors.as_ref()) {
+            watch.observe(canary, metric);
+        }
         if let Some(metric) = &policy.errors {
             self.revert.observe(canary, baseline, metric);
             self.step.advance.observe(canary, baseline, metric);
@@ -120,13 +146,26 @@ impl Judge {
     }
 
     fn errors_failure(&self, policy: &AnalysisPolicy) -> Option<String> {
+        // Two tests, from here on with half of the risk each. (The first had all of it before: together one and a half.)
+        let risk = policy.risk.false_revert / if self.watch.is_some() { 2.0 } else { 1.0 };
+        if let Some(watch) = self.watch.as_ref().filter(|watch| watch.evidence().reaches(risk)) {
+            return Some(format!(
+                "errors: {}/{} ({}) since it has all the traffic, against at most {} before: evidence {} ≥ {}, reverts",
+                watch.seen.errors,
+                watch.seen.requests,
+                percent(watch.seen.error_rate()),
+                percent(watch.ceiling),
+                e_value(watch.evidence().value()),
+                e_value(evidence::bound(risk))
+            ));
+        }
         let revert = self.revert.evidence();
-        revert.reaches(policy.risk.false_revert).then(|| {
+        revert.reaches(risk).then(|| {
             format!(
                 "{}: evidence {} ≥ {}, reverts",
                 versus(self.canary, self.baseline),
                 e_value(revert.value()),
-                e_value(evidence::bound(policy.risk.false_revert))
+                e_value(evidence::bound(risk))
             )
         })
     }

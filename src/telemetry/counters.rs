@@ -17,23 +17,22 @@
 //! - Per cluster, what the caller saw is preferred over the proxy's cluster statistics as soon as there is any. The
 //!   flush in which the source changes is not reported for that cluster, so that no request is told twice.
 
+mod cluster;
+mod group;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::report::{ClusterDelta, Histogram, NodeReport, Source};
-use super::sample::{Answer, Outcome, Sample, Value, samples};
+use super::report::NodeReport;
+use super::sample::{Sample, samples};
 use super::wire::MetricFamily;
+use cluster::Cluster;
 
 /// A timestamp that is older than the newest by more than this (in milliseconds) is a clock that was set back.
 pub(super) const CLOCK_SET_BACK: i64 = 60_000;
 /// The most clusters that are kept of one proxy.
 const CLUSTER_LIMIT: usize = 10_000;
-/// The most counters that are kept of one cluster and source.
-const COUNTER_LIMIT: usize = 256;
-/// What is not in this many flushes running is forgotten; should it come again, it counts from 0. Not sooner: a part of
-/// the flushes that fails to arrive for a while must not have its counts told twice.
-const ABSENT_LIMIT: u16 = 600;
 
 /// What is known of one proxy's statistics.
 #[derive(Debug, Default)]
@@ -64,36 +63,6 @@ struct Flush {
     timestamp: Option<i64>,
     /// When its first message came.
     received: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Cluster {
-    answers: Group<Answer>,
-    classes: Group<u8>,
-    caller_latency: Option<Histogram>,
-    cluster_latency: Option<Histogram>,
-    ejected: Option<Gauge>,
-    endpoints: Option<Gauge>,
-    /// The gauges as last reported.
-    told: Option<(Option<u64>, Option<u64>)>,
-    /// The source of the last requests that were reported.
-    source: Option<Source>,
-}
-
-/// A gauge's newest value.
-#[derive(Debug, Clone, Copy)]
-struct Gauge {
-    value: u64,
-    /// How many flushes ago it came. A gauge that is not sent any more soon says nothing.
-    absent: u16,
-}
-
-impl Gauge {
-    const ABSENT_LIMIT: u16 = 5;
-
-    fn aged(self) -> Option<Self> {
-        Some(Self { absent: self.absent + 1, ..self }).filter(|gauge| gauge.absent < Self::ABSENT_LIMIT)
-    }
 }
 
 impl Counters {
@@ -166,21 +135,7 @@ impl Counters {
             return;
         }
         let in_flush = self.open.is_some();
-        let cluster = self.clusters.entry(cluster).or_default();
-        match value {
-            Value::Answers(answer, value) => cluster.answers.note(answer, value),
-            Value::Class(class, value) => cluster.classes.note(class, value),
-            Value::Ejected(value) => cluster.ejected = Some(Gauge { value, absent: 0 }),
-            Value::Endpoints(value) => cluster.endpoints = Some(Gauge { value, absent: 0 }),
-            // The first one stands: a second in the same flush is a repetition.
-            Value::CallerLatency(latency) if in_flush => {
-                cluster.caller_latency.get_or_insert(latency);
-            }
-            Value::ClusterLatency(latency) if in_flush => {
-                cluster.cluster_latency.get_or_insert(latency);
-            }
-            Value::CallerLatency(_) | Value::ClusterLatency(_) => {}
-        }
+        self.clusters.entry(cluster).or_default().note(value, in_flush);
     }
 
     fn close(&mut self, node: &Arc<str>) -> Option<NodeReport> {
@@ -215,137 +170,6 @@ enum Place {
     Next,
     Repeated,
     ClockSetBack,
-}
-
-impl Cluster {
-    fn falls(&self) -> bool {
-        self.answers.falls() || self.classes.falls()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.answers.is_empty() && self.classes.is_empty() && self.endpoints.is_none() && self.ejected.is_none()
-    }
-
-    /// The counters as they are now are where counting begins.
-    fn rebase(&mut self) {
-        self.answers.rebase();
-        self.classes.rebase();
-        self.caller_latency = None;
-        self.cluster_latency = None;
-        self.told = None;
-    }
-
-    /// The differences since the flush before, if there are any.
-    fn settle(&mut self) -> Option<ClusterDelta> {
-        let (mut answered, mut failed) = (0_u64, 0_u64);
-        self.answers.settle(|answer, count| match answer.outcome() {
-            Outcome::Nothing => {}
-            Outcome::Success => answered = answered.saturating_add(count),
-            Outcome::Error => {
-                answered = answered.saturating_add(count);
-                failed = failed.saturating_add(count);
-            }
-        });
-        let (mut tries, mut failed_tries) = (0_u64, 0_u64);
-        self.classes.settle(|class, count| {
-            tries = tries.saturating_add(count);
-            if class == 5 {
-                failed_tries = failed_tries.saturating_add(count);
-            }
-        });
-        let (caller, cluster) = (self.caller_latency.take(), self.cluster_latency.take());
-        let (source, mut requests, mut errors, mut latency) = if self.answers.is_empty() {
-            (Source::Cluster, tries, failed_tries, cluster)
-        } else {
-            (Source::Caller, answered, failed, caller)
-        };
-        if requests > 0 && self.source.replace(source).is_some_and(|before| before != source) {
-            (requests, errors, latency) = (0, 0, None);
-        }
-        self.tell(ClusterDelta { source, requests, errors, latency, ejected: None, endpoints: None })
-    }
-
-    /// Adds the gauges, and drops what says nothing.
-    fn tell(&mut self, mut delta: ClusterDelta) -> Option<ClusterDelta> {
-        // Envoy sends the gauge of ejections from the first ejection on: before, none is ejected.
-        let endpoints = self.endpoints.map(|gauge| gauge.value);
-        let ejected = self.ejected.map(|gauge| gauge.value).or(endpoints.map(|_| 0));
-        self.ejected = self.ejected.and_then(Gauge::aged);
-        self.endpoints = self.endpoints.and_then(Gauge::aged);
-        let gauges = (ejected, endpoints);
-        let (known, news) = (gauges != (None, None), self.told != Some(gauges));
-        let says_something = delta.requests > 0 || delta.latency.is_some() || ejected > Some(0) || (known && news);
-        if !says_something {
-            return None;
-        }
-        self.told = Some(gauges);
-        (delta.ejected, delta.endpoints) = gauges;
-        Some(delta)
-    }
-}
-
-/// The counters of one cluster and source.
-#[derive(Debug)]
-struct Group<K> {
-    counters: BTreeMap<K, Counter>,
-}
-
-#[derive(Debug, Default)]
-struct Counter {
-    /// As of the newest settled flush: 0 for one that has just appeared; `None` while its count is not known.
-    last: Option<u64>,
-    /// As of the open one.
-    new: Option<u64>,
-    /// How many flushes running it has not been in.
-    absent: u16,
-}
-
-impl<K> Default for Group<K> {
-    fn default() -> Self {
-        Self { counters: BTreeMap::new() }
-    }
-}
-
-impl<K: Ord + Copy> Group<K> {
-    fn is_empty(&self) -> bool {
-        self.counters.is_empty()
-    }
-
-    fn note(&mut self, key: K, value: Option<u64>) {
-        if self.counters.len() < COUNTER_LIMIT || self.counters.contains_key(&key) {
-            let appears = || Counter { last: value.map(|_| 0), new: None, absent: 0 };
-            let counter = self.counters.entry(key).or_insert_with(appears);
-            counter.new = value.or(counter.new);
-        }
-    }
-
-    fn falls(&self) -> bool {
-        self.counters.values().any(|counter| counter.new.zip(counter.last).is_some_and(|(new, last)| new < last))
-    }
-
-    fn rebase(&mut self) {
-        // What was known is of another time, or another process.
-        self.counters.retain(|_, counter| counter.new.is_some() || counter.last.is_none());
-        for counter in self.counters.values_mut() {
-            counter.last = counter.new.take();
-            counter.absent = 0;
-        }
-    }
-
-    fn settle(&mut self, mut tell: impl FnMut(K, u64)) {
-        self.counters.retain(|key, counter| {
-            match counter.new.take() {
-                Some(new) => {
-                    if let Some(last) = counter.last.replace(new) {
-                        tell(*key, new.checked_sub(last).unwrap_or(new));
-                    }
-                    counter.absent = 0;
-                }
-                None => counter.absent = counter.absent.saturating_add(1),
-            }
-            counter.absent < ABSENT_LIMIT
-        });
-    }
 }
 
 #[cfg(test)]

@@ -1,50 +1,111 @@
 //! One load report (LRS) as counts.
 //!
 //! PURE. A load report is a difference already, and says how long its time was; a report after an outage covers the
-//! outage. It knows no durations and no ejections.
+//! outage. It knows no durations, no ejections, and not whether a request was chosen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::report::{ClusterDelta, NodeReport, Source};
-use super::wire::{ClusterStats, Interval};
+use super::report::{ClusterDelta, NodeReport, Outcomes, Source};
+use super::wire::{self, ClusterStats, Interval};
 
 /// A report over a longer time than this is not believed.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// The counts of a report that came `now`, where the one before it on the stream came at `before`. `None` when it is
-/// not known when its time began: it does not say (or nothing credible), and there was none before.
-pub(super) fn report(
-    node: &Arc<str>,
-    stats: &[ClusterStats],
+/// One proxy's reports on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    /// When the last one came.
     before: Option<Instant>,
-    now: Instant,
-) -> Option<NodeReport> {
-    // Clusters that came later have shorter times; the longest is true of all.
-    let longest = stats.iter().filter_map(|cluster| duration(cluster.load_report_interval?)).max();
-    let since = match longest.filter(|longest| !longest.is_zero()) {
-        Some(longest) if longest > LONGEST => return None,
-        Some(longest) => now.checked_sub(longest)?,
-        None => before?,
-    };
-    let mut clusters = BTreeMap::<Arc<str>, ClusterDelta>::new();
-    for cluster in stats {
-        let mut delta = ClusterDelta { source: Source::LoadReport, ..ClusterDelta::default() };
-        for locality in &cluster.upstream_locality_stats {
-            let ended = locality.total_successful_requests.saturating_add(locality.total_error_requests);
-            delta.requests = delta.requests.saturating_add(ended);
-            delta.errors = delta.errors.saturating_add(locality.total_error_requests);
+    /// The clusters at which something was under way.
+    busy: BTreeSet<Arc<str>>,
+}
+
+impl Loads {
+    /// The counts of a report that came `now`. `None` when it is not known when its time began: it does not say (or
+    /// nothing credible), and there was none before.
+    pub(super) fn counts(&mut self, node: &Arc<str>, stats: &[ClusterStats], now: Instant) -> Option<NodeReport> {
+        let before = self.before.replace(now);
+        // Clusters that came later have shorter times; the longest is true of all.
+        let longest = stats.iter().filter_map(|cluster| duration(cluster.load_report_interval?)).max();
+        let since = match longest.filter(|longest| !longest.is_zero()) {
+            Some(longest) if longest > LONGEST => return None,
+            Some(longest) => now.checked_sub(longest)?,
+            None => before?,
+        };
+        Some(NodeReport { node: Arc::clone(node), since, until: now, clusters: self.clusters(stats) })
+    }
+
+    /// What a report that came `now` tells of what is under way, without its counts: of a proxy whose requests are
+    /// counted otherwise. `None` when it tells nothing.
+    pub(super) fn of_now(&mut self, node: &Arc<str>, stats: &[ClusterStats], now: Instant) -> Option<NodeReport> {
+        self.before = Some(now);
+        let mut clusters = self.clusters(stats);
+        clusters.values_mut().for_each(|delta| {
+            let (in_progress, endpoints_in_progress) = (delta.in_progress, delta.endpoints_in_progress.take());
+            *delta =
+                ClusterDelta { source: delta.source, in_progress, endpoints_in_progress, ..ClusterDelta::default() };
+        });
+        let report = NodeReport { node: Arc::clone(node), since: now, until: now, clusters };
+        Some(report).filter(|report| !report.clusters.is_empty())
+    }
+
+    fn clusters(&mut self, stats: &[ClusterStats]) -> BTreeMap<Arc<str>, ClusterDelta> {
+        let mut clusters = BTreeMap::<Arc<str>, ClusterDelta>::new();
+        // Of what is not there any more, nothing is under way.
+        for idle in std::mem::take(&mut self.busy) {
+            clusters.insert(idle, delta(&ClusterStats::default()));
         }
-        // Their callers were refused because of this version, as if it had refused them itself.
-        delta.requests = delta.requests.saturating_add(cluster.total_dropped_requests);
-        delta.errors = delta.errors.saturating_add(cluster.total_dropped_requests);
-        // A cluster that is there twice is a repetition, not more requests.
-        if delta.requests > 0 {
-            clusters.entry(cluster.cluster_name.as_str().into()).or_insert(delta);
+        let mut seen = BTreeSet::new();
+        for cluster in stats {
+            let delta = delta(cluster);
+            // A cluster that is there twice is a repetition, not more requests.
+            if !seen.insert(cluster.cluster_name.as_str()) || (delta.requests == 0 && delta.in_progress == Some(0)) {
+                continue;
+            }
+            let name: Arc<str> = cluster.cluster_name.as_str().into();
+            if delta.in_progress > Some(0) {
+                self.busy.insert(Arc::clone(&name));
+            }
+            clusters.insert(name, delta);
+        }
+        clusters
+    }
+}
+
+fn delta(cluster: &ClusterStats) -> ClusterDelta {
+    let (mut ended, mut in_progress, mut endpoints) = (Outcomes::default(), 0_u64, BTreeMap::new());
+    for locality in &cluster.upstream_locality_stats {
+        ended.add(locality.total_successful_requests, false);
+        ended.add(locality.total_error_requests, true);
+        in_progress = in_progress.saturating_add(locality.total_requests_in_progress);
+        for endpoint in &locality.upstream_endpoint_stats {
+            let Some(address) = endpoint.address.as_ref().and_then(address) else { continue };
+            let known: &mut u64 = endpoints.entry(address).or_default();
+            *known = known.saturating_add(endpoint.total_requests_in_progress);
         }
     }
-    Some(NodeReport { node: Arc::clone(node), since, until: now, clusters })
+    let tries = ended;
+    // Their callers were refused because of this version, as if it had refused them itself.
+    ended.add(cluster.total_dropped_requests, true);
+    // Without endpoints, but with requests: it does not tell them apart.
+    let is_told = !endpoints.is_empty() || in_progress == 0;
+    ClusterDelta {
+        source: Source::LoadReport,
+        requests: ended.requests,
+        errors: ended.errors,
+        tries: Some(tries),
+        in_progress: Some(in_progress),
+        endpoints_in_progress: is_told.then_some(endpoints),
+        ..ClusterDelta::default()
+    }
+}
+
+fn address(of: &wire::Address) -> Option<SocketAddr> {
+    let at = of.socket_address.as_ref()?;
+    Some(SocketAddr::new(at.address.parse().ok()?, u16::try_from(at.port_value).ok()?))
 }
 
 fn duration(interval: Interval) -> Option<Duration> {
@@ -56,7 +117,7 @@ fn duration(interval: Interval) -> Option<Duration> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::wire::{LoadStatsRequest, UpstreamLocalityStats};
+    use super::super::wire::{LoadStatsRequest, UpstreamEndpointStats, UpstreamLocalityStats};
     use super::*;
 
     fn stats(cluster: &str, localities: &[(u64, u64)], seconds: Option<f64>) -> ClusterStats {
@@ -68,6 +129,7 @@ mod tests {
                 .map(|(success, error)| UpstreamLocalityStats {
                     total_successful_requests: *success,
                     total_error_requests: *error,
+                    ..UpstreamLocalityStats::default()
                 })
                 .collect(),
             total_dropped_requests: 0,
@@ -115,13 +177,54 @@ mod tests {
                 vec![("a", (u64::MAX, u64::MAX))],
             ),
         ] {
-            let report = report(&"edge-1".into(), &stats, before, now);
+            let report = Loads { before, ..Loads::default() }.counts(&"edge-1".into(), &stats, now);
             assert_eq!(report.as_ref().map(|report| report.since), since, "{case}");
             let clusters = report.map(|report| report.clusters).unwrap_or_default();
             let counts: Vec<_> = clusters.iter().map(|(name, d)| (&**name, (d.requests, d.errors))).collect();
             assert_eq!(counts, expected, "{case}");
             assert!(clusters.values().all(|delta| delta.source == Source::LoadReport), "{case}");
         }
+    }
+
+    #[test]
+    fn what_is_under_way_is_told_until_it_is_none() {
+        let endpoint = |port: u32, total_requests_in_progress| UpstreamEndpointStats {
+            address: Some(wire::Address {
+                socket_address: Some(wire::SocketAddress { address: "10.0.0.1".into(), port_value: port }),
+            }),
+            total_requests_in_progress,
+        };
+        let busy = |all, endpoints| {
+            let mut stats = stats("a", &[(3, 1)], Some(1.0));
+            let locality = &mut stats.upstream_locality_stats[0];
+            (locality.total_requests_in_progress, locality.upstream_endpoint_stats) = (all, endpoints);
+            vec![stats]
+        };
+        let at = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
+        let (mut loads, now) = (Loads::default(), Instant::now());
+        // A port that is none is none.
+        for (stats, expected) in [
+            (
+                busy(5, vec![endpoint(80, 4), endpoint(81, 1), endpoint(70_000, 9)]),
+                Some((5, Some(vec![(at(80), 4), (at(81), 1)]))),
+            ),
+            (busy(2, vec![]), Some((2, None))),
+            (vec![], Some((0, Some(vec![])))),
+            (vec![], None),
+        ] {
+            let report = loads.of_now(&"edge-1".into(), &stats, now);
+            let told = report.map(|report| {
+                let delta = report.clusters["a"].clone();
+                assert!(report.is_of_now() && delta.requests == 0 && delta.tries.is_none());
+                (delta.in_progress.unwrap(), delta.endpoints_in_progress.map(|of| of.into_iter().collect::<Vec<_>>()))
+            });
+            assert_eq!(told, expected);
+        }
+        // Where its requests are counted, too, and as tries.
+        let report = loads.counts(&"edge-1".into(), &busy(1, vec![]), now).unwrap();
+        let delta = &report.clusters["a"];
+        assert_eq!((delta.requests, delta.in_progress), (4, Some(1)));
+        assert_eq!(delta.tries, Some(Outcomes { requests: 4, errors: 1 }));
     }
 
     /// Two reports of a real Envoy 1.40 (only the node's bulk was cut off): one before any request ended, one after.
@@ -133,11 +236,13 @@ mod tests {
             let path = format!("{}/tests/fixtures/telemetry/envoy-1.40-load-{n}.bin", env!("CARGO_MANIFEST_DIR"));
             let request: LoadStatsRequest = prost::Message::decode(&*std::fs::read(path).unwrap()).unwrap();
             let node: Arc<str> = request.node.unwrap().id.into();
-            report(&node, &request.cluster_stats, None, now).unwrap()
+            Loads::default().counts(&node, &request.cluster_stats, now).unwrap()
         });
         assert_eq!((&*idle.node, &*busy.node), ("test-node", "test-node"));
-        assert!(idle.clusters.is_empty());
-        let counts: Vec<_> = busy.clusters.iter().map(|(name, d)| (&**name, d.requests, d.errors)).collect();
+        let under_way: Vec<_> = idle.clusters.iter().map(|(name, d)| (&**name, d.requests, d.in_progress)).collect();
+        assert_eq!(under_way, [("xds", 0, Some(2))]);
+        let counts = busy.clusters.iter().map(|(name, d)| (&**name, d.requests, d.errors));
+        let counts: Vec<_> = counts.filter(|(_, requests, _)| *requests > 0).collect();
         assert_eq!(counts, [("checkout/v1~2", 11, 8), ("checkout/v1~3", 1, 1)]);
         // An interval of a second: a second of time, not more.
         assert_eq!((now - busy.since).as_secs(), 1);

@@ -1,6 +1,7 @@
 //! One proxy's counts over one window.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,12 +19,37 @@ pub struct NodeReport {
     pub clusters: BTreeMap<Arc<str>, ClusterDelta>,
 }
 
+impl NodeReport {
+    /// Whether it tells how things are now, and counts nothing: its window has no length.
+    pub fn is_of_now(&self) -> bool {
+        self.since == self.until
+    }
+}
+
+/// How many there were, and how many of them failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcomes {
+    /// All.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+}
+
+impl Outcomes {
+    /// Adds so many, which all failed or all did not.
+    pub(super) fn add(&mut self, count: u64, failed: bool) {
+        self.requests = self.requests.saturating_add(count);
+        self.errors = self.errors.saturating_add(if failed { count } else { 0 });
+    }
+}
+
 /// One cluster's counts in a window.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClusterDelta {
     /// Where the counts are from.
     pub source: Source,
-    /// Requests that ended in the window.
+    /// Requests that ended in the window; of a TCP service, connections that were begun. Those that were chosen by
+    /// something else than the shares are not among them, if the source can tell them apart.
     pub requests: u64,
     /// How many of them failed: a 5xx (the proxy's own where no endpoint answered), for gRPC also a `grpc-status` that
     /// is the server's fault. A caller that went away before the answer is neither request nor error. Load reports of
@@ -35,6 +61,17 @@ pub struct ClusterDelta {
     pub ejected: Option<u64>,
     /// Endpoints that exist (a gauge), when the source knows it.
     pub endpoints: Option<u64>,
+    /// Those of them that get requests (a gauge), when the source knows it.
+    pub healthy: Option<u64>,
+    /// Requests that a rule or a preview has chosen: their callers are no sample of all.
+    pub chosen: Outcomes,
+    /// Tries towards the endpoints, when the source knows them: of whatever request, also of copies. A `grpc-status` is
+    /// not looked at.
+    pub tries: Option<Outcomes>,
+    /// Requests, or connections of a TCP service, that are under way now (a gauge), when the source knows it.
+    pub in_progress: Option<u64>,
+    /// The same by endpoint; one that is not there has none.
+    pub endpoints_in_progress: Option<BTreeMap<SocketAddr, u64>>,
 }
 
 /// Where counts come from, best first.
@@ -45,6 +82,8 @@ pub enum Source {
     Caller,
     /// The proxy's cluster statistics: each try towards an endpoint.
     Cluster,
+    /// The proxy's cluster statistics where there are connections and no HTTP.
+    Connections,
     /// Load reports (LRS).
     LoadReport,
 }

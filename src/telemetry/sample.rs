@@ -5,11 +5,17 @@
 //!
 //! | Statistic | Labels | Is |
 //! |---|---|---|
-//! | `rollout.rq` | `cluster`, `code`, `grpc` | a counter of the stats access logger: answers, as the caller saw them |
-//! | `rollout.dur` | `cluster` | its histogram of durations, in milliseconds |
+//! | `rollout.rq` | `cluster`, `code`, `grpc`, `route` | a counter of the stats access logger: answers, as the caller saw them |
+//! | `rollout.dur` | `cluster`, `route` | its histogram of durations, in milliseconds |
 //! | `cluster.upstream_rq_xx` | `envoy.cluster_name`, `envoy.response_code_class` | a counter: tries by class of answer |
 //! | `cluster.upstream_rq_time` | `envoy.cluster_name` | a histogram of their durations, in milliseconds |
+//! | `cluster.upstream_rq_active` | `envoy.cluster_name` | a gauge: requests, or connections of TCP, that are under way |
+//! | `cluster.upstream_cx_total` | `envoy.cluster_name` | a counter: connections that were begun |
+//! | `cluster.upstream_cx_http1_total`, `…_http2_total` | `envoy.cluster_name` | counters: those that are HTTP |
+//! | `cluster.upstream_cx_connect_fail` | `envoy.cluster_name` | a counter: those that failed, also by a timeout |
+//! | `cluster.upstream_cx_none_healthy` | `envoy.cluster_name` | a counter: those that no endpoint was there for |
 //! | `cluster.membership_total` | `envoy.cluster_name` | a gauge: endpoints that exist |
+//! | `cluster.membership_healthy` | `envoy.cluster_name` | a gauge: endpoints that get requests |
 //! | `cluster.outlier_detection.ejections_active` | `envoy.cluster_name` | a gauge: endpoints that are out of rotation |
 
 use std::sync::Arc;
@@ -36,21 +42,45 @@ pub(super) struct Sample {
 pub(super) enum Value {
     /// How many requests the caller got this answer to, ever; `None` when that is no count.
     Answers(Answer, Option<u64>),
-    /// The durations of the flush interval, as the caller saw them.
+    /// The durations of the flush interval, as the caller saw them, of requests that nobody has chosen.
     CallerLatency(Histogram),
     /// How many tries ended with this class of status (2 for 2xx, …), ever; `None` when that is no count.
     Class(u8, Option<u64>),
     /// The durations of the tries of the flush interval.
     ClusterLatency(Histogram),
+    /// How many connections, ever; `None` when that is no count.
+    Connections(Connection, Option<u64>),
     /// Endpoints that are out of rotation.
     Ejected(u64),
     /// Endpoints that exist.
     Endpoints(u64),
+    /// Endpoints that get requests.
+    Healthy(u64),
+    /// Requests that are under way.
+    Active(u64),
 }
 
-/// How a request ended.
+/// What of connections is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Connection {
+    /// They were begun.
+    Begun,
+    /// They were begun, and failed.
+    Failed,
+    /// There was no endpoint to begin them to.
+    Refused,
+    /// They were begun to speak this HTTP.
+    Http(u8),
+}
+
+/// The route of all requests that nobody has chosen.
+const SHARED: &str = "shared";
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Answer {
+    /// The name of the route that it took; `None` from a proxy that does not tell.
+    pub(super) route: Option<Arc<str>>,
     /// The HTTP status; 0 when there was none.
     pub(super) code: u16,
     /// The `grpc-status` of a gRPC request.
@@ -77,13 +107,23 @@ impl Answer {
     /// - gRPC: the statuses that OpenTelemetry's conventions count as a server's errors: `UNKNOWN` 2,
     ///   `DEADLINE_EXCEEDED` 4, `UNIMPLEMENTED` 12, `INTERNAL` 13, `UNAVAILABLE` 14, `DATA_LOSS` 15. Not
     ///   `RESOURCE_EXHAUSTED` 8, as 429 is none either.
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         match (self.code, self.grpc) {
             (0..100, _) => Outcome::Nothing,
             (500.., _) | (_, Some(2 | 4 | 12..=15)) => Outcome::Error,
             (100..500, _) => Outcome::Success,
         }
     }
+
+    /// Whether a rule or a preview has chosen it.
+    pub(super) fn is_chosen(&self) -> bool {
+        is_chosen(self.route.as_deref())
+    }
+}
+
+/// A route without a name is one of raw configuration.
+fn is_chosen(route: Option<&str>) -> bool {
+    !matches!(route, None | Some("" | "-" | SHARED))
 }
 
 /// The samples in a family; what is not used, or not readable, is left out.
@@ -99,26 +139,45 @@ fn reader(name: &str) -> Option<Reader> {
         "rollout.rq" => Some(|metric| {
             let code = label(metric, "code")?.parse().ok()?;
             let grpc = label(metric, "grpc").and_then(|status| status.parse().ok());
-            sample(metric, "cluster", Value::Answers(Answer { code, grpc }, counter(metric)?))
+            let route = label(metric, "route");
+            if route.is_some_and(|name| name.len() > NAME_LIMIT) {
+                return None;
+            }
+            let answer = Answer { route: route.map(Arc::from), code, grpc };
+            sample(metric, "cluster", Value::Answers(answer, counter(metric)?))
         }),
-        "rollout.dur" => Some(|metric| sample(metric, "cluster", Value::CallerLatency(histogram(metric)?))),
+        "rollout.dur" => Some(|metric| {
+            let latency = Value::CallerLatency(histogram(metric)?);
+            sample(metric, "cluster", latency).filter(|_| !is_chosen(label(metric, "route")))
+        }),
         "cluster.upstream_rq_xx" => Some(|metric| {
             let class = label(metric, "envoy.response_code_class")?.parse().ok()?;
             // An 1xx is not the end of a request.
             let ends = (2..=5).contains(&class);
-            sample(metric, "envoy.cluster_name", Value::Class(class, counter(metric)?)).filter(|_| ends)
+            of_cluster(metric, Value::Class(class, counter(metric)?)).filter(|_| ends)
         }),
-        "cluster.upstream_rq_time" => {
-            Some(|metric| sample(metric, "envoy.cluster_name", Value::ClusterLatency(histogram(metric)?)))
-        }
+        "cluster.upstream_rq_time" => Some(|metric| of_cluster(metric, Value::ClusterLatency(histogram(metric)?))),
+        "cluster.upstream_cx_total" => Some(|metric| connections(metric, Connection::Begun)),
+        "cluster.upstream_cx_connect_fail" => Some(|metric| connections(metric, Connection::Failed)),
+        "cluster.upstream_cx_none_healthy" => Some(|metric| connections(metric, Connection::Refused)),
+        "cluster.upstream_cx_http1_total" => Some(|metric| connections(metric, Connection::Http(1))),
+        "cluster.upstream_cx_http2_total" => Some(|metric| connections(metric, Connection::Http(2))),
         "cluster.outlier_detection.ejections_active" => {
-            Some(|metric| sample(metric, "envoy.cluster_name", Value::Ejected(gauge(metric)?)))
+            Some(|metric| of_cluster(metric, Value::Ejected(gauge(metric)?)))
         }
-        "cluster.membership_total" => {
-            Some(|metric| sample(metric, "envoy.cluster_name", Value::Endpoints(gauge(metric)?)))
-        }
+        "cluster.membership_total" => Some(|metric| of_cluster(metric, Value::Endpoints(gauge(metric)?))),
+        "cluster.membership_healthy" => Some(|metric| of_cluster(metric, Value::Healthy(gauge(metric)?))),
+        "cluster.upstream_rq_active" => Some(|metric| of_cluster(metric, Value::Active(gauge(metric)?))),
         _ => None,
     }
+}
+
+fn connections(metric: &Metric, what: Connection) -> Option<Sample> {
+    of_cluster(metric, Value::Connections(what, counter(metric)?))
+}
+
+fn of_cluster(metric: &Metric, value: Value) -> Option<Sample> {
+    sample(metric, "envoy.cluster_name", value)
 }
 
 fn sample(metric: &Metric, cluster_label: &str, value: Value) -> Option<Sample> {

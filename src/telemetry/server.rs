@@ -4,7 +4,8 @@
 //! each [`NodeReport`] to a bounded channel; when that is full the report is dropped and counted, because evidence that
 //! comes late is worth less than a server that waits.
 //!
-//! Load reports are used of proxies that have no metrics stream only: both count the same requests.
+//! Load reports are counted of proxies that have no metrics stream only: both count the same requests. What is under way
+//! at each endpoint is taken of all.
 //!
 //! Invariant: no guard of the table is held across an `.await`.
 
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::load;
+use super::load::Loads;
 use super::proxy::{FORGET_AFTER, Proxy};
 use super::report::NodeReport;
 use super::tally::Tally;
@@ -168,12 +169,14 @@ impl Shared {
         self.proxies.get(node).is_some_and(|proxy| proxy.is_open(stream))
     }
 
-    fn absorb_load(&self, node: &Arc<str>, request: &LoadStatsRequest, before: Option<Instant>) {
+    fn absorb_load(&self, node: &Arc<str>, request: &LoadStatsRequest, loads: &mut Loads) {
         let now = now();
-        if self.proxies.get(node).is_some_and(|proxy| !proxy.is_forgotten(now)) {
-            return;
-        }
-        if let Some(report) = load::report(node, &request.cluster_stats, before, now) {
+        let is_counted = self.proxies.get(node).is_some_and(|proxy| !proxy.is_forgotten(now));
+        let report = match is_counted {
+            true => loads.of_now(node, &request.cluster_stats, now),
+            false => loads.counts(node, &request.cluster_stats, now),
+        };
+        if let Some(report) = report {
             self.deliver(report);
         }
     }
@@ -283,7 +286,7 @@ impl LoadReportingService for Telemetry {
         let mut messages = request.into_inner();
         let stream = async_stream::try_stream! {
             let mut node = None;
-            let mut before = None;
+            let mut loads = Loads::default();
             loop {
                 let message = tokio::select! {
                     message = messages.message() => message,
@@ -294,23 +297,26 @@ impl LoadReportingService for Telemetry {
                     None => {
                         let id = node_id(message.node.as_ref())?;
                         // What the first message counts goes back to an unknown time, unless it says.
-                        shared.absorb_load(&id, &message, None);
+                        shared.absorb_load(&id, &message, &mut loads);
                         node = Some(id);
                         yield ask(shared.load_interval);
                     }
-                    Some(node) => shared.absorb_load(node, &message, before),
+                    Some(node) => shared.absorb_load(node, &message, &mut loads),
                 }
-                before = Some(now());
             }
         };
         Ok(Response::new(Box::pin(stream)))
     }
 }
 
-/// Asks for all clusters at an interval.
+/// Asks for all clusters, and for each endpoint, at an interval.
 fn ask(interval: Duration) -> LoadStatsResponse {
     let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
     // Below a thousand million, so it fits.
     let nanos = i32::try_from(interval.subsec_nanos()).unwrap_or(0);
-    LoadStatsResponse { send_all_clusters: true, load_reporting_interval: Some(Interval { seconds, nanos }) }
+    LoadStatsResponse {
+        send_all_clusters: true,
+        report_endpoint_granularity: true,
+        load_reporting_interval: Some(Interval { seconds, nanos }),
+    }
 }

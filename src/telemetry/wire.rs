@@ -136,7 +136,7 @@ pub struct ClusterStats {
 }
 
 /// `envoy.config.endpoint.v3.UpstreamLocalityStats`.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct UpstreamLocalityStats {
     /// Requests that ended well.
     #[prost(uint64, tag = "2")]
@@ -145,6 +145,42 @@ pub struct UpstreamLocalityStats {
     /// any status but OK.
     #[prost(uint64, tag = "4")]
     pub total_error_requests: u64,
+    /// Requests that are under way.
+    #[prost(uint64, tag = "3")]
+    pub total_requests_in_progress: u64,
+    /// Per endpoint, from those that know it.
+    #[prost(message, repeated, tag = "7")]
+    pub upstream_endpoint_stats: Vec<UpstreamEndpointStats>,
+}
+
+/// `envoy.config.endpoint.v3.UpstreamEndpointStats`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct UpstreamEndpointStats {
+    /// Where it is.
+    #[prost(message, optional, tag = "1")]
+    pub address: Option<Address>,
+    /// Requests that are under way.
+    #[prost(uint64, tag = "3")]
+    pub total_requests_in_progress: u64,
+}
+
+/// `envoy.config.core.v3.Address`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Address {
+    /// Set when it is one of IP.
+    #[prost(message, optional, tag = "1")]
+    pub socket_address: Option<SocketAddress>,
+}
+
+/// `envoy.config.core.v3.SocketAddress`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SocketAddress {
+    /// The IP address.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    /// The port.
+    #[prost(uint32, tag = "3")]
+    pub port_value: u32,
 }
 
 /// `google.protobuf.Duration`.
@@ -164,6 +200,9 @@ pub struct LoadStatsResponse {
     /// Report every cluster there is.
     #[prost(bool, tag = "4")]
     pub send_all_clusters: bool,
+    /// Report by endpoint as well.
+    #[prost(bool, tag = "3")]
+    pub report_endpoint_granularity: bool,
     /// How often.
     #[prost(message, optional, tag = "2")]
     pub load_reporting_interval: Option<Interval>,

@@ -3,7 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use prost::Message;
 
+use super::super::report::{Outcomes, Source};
 use super::super::wire::{self, LabelPair, Metric, StreamMetricsMessage};
+use super::group::{ABSENT_LIMIT, COUNTER_LIMIT};
 use super::*;
 
 fn family(name: &str, labels: &[(&str, &str)], timestamp_ms: i64, set: impl FnOnce(&mut Metric)) -> MetricFamily {
@@ -233,7 +235,7 @@ fn the_source_of_counts() {
     assert_eq!((told(report.as_ref(), "a/v1"), source(&report)), ("3 1".into(), Source::Cluster));
     // The logger's show up: the cluster's are not told any more, and what changes hands is told by nobody.
     let report = bench.flush(3, &[class(9.0, 3000), rq("a/v1", "200", 6.0, 3000)]);
-    assert_eq!(told(report.as_ref(), "a/v1"), "-");
+    assert_eq!(told(report.as_ref(), "a/v1"), "0 0");
     let report = bench.flush(4, &[class(19.0, 4000), rq("a/v1", "200", 14.0, 4000)]);
     assert_eq!((told(report.as_ref(), "a/v1"), source(&report)), ("8 0".into(), Source::Caller));
     // A cluster that has both from its first request on loses nothing; others are judged for themselves.
@@ -241,6 +243,88 @@ fn the_source_of_counts() {
         bench.flush(5, &[xx("a/v2", "2", 4.0, 5000), rq("a/v2", "200", 4.0, 5000), xx("b/v1", "5", 2.0, 5000)]);
     assert_eq!(told(report.as_ref(), "a/v2"), "4 0");
     assert_eq!(told(report.as_ref(), "b/v1"), "2 2");
+}
+
+#[test]
+fn chosen_requests_are_counted_apart() {
+    let routed = |route: &str, code: &str, value: f64, at| {
+        let labels = [("cluster", "a/v1"), ("code", code), ("grpc", ""), ("route", route)];
+        family("rollout.rq", &labels, at, |metric| metric.counter = Some(wire::Value { value }))
+    };
+    let mut bench = Bench::new();
+    bench.flush(1, &[rq("a/v1", "200", 5.0, 1000)]);
+    let all = [
+        // Of a listener from before there were names, beside those of one with them.
+        rq("a/v1", "200", 6.0, 2000),
+        routed("shared", "200", 10.0, 2000),
+        routed("shared", "500", 2.0, 2000),
+        routed("", "200", 100.0, 2000),
+        routed("chosen/0", "200", 1000.0, 2000),
+        routed("chosen/1", "500", 30.0, 2000),
+        routed("preview", "0", 7.0, 2000),
+        xx("a/v1", "2", 1200.0, 2000),
+        xx("a/v1", "5", 40.0, 2000),
+    ];
+    let report = bench.flush(2, &all).unwrap();
+    let delta = &report.clusters["a/v1"];
+    assert_eq!((delta.requests, delta.errors), (113, 2));
+    assert_eq!(delta.chosen, Outcomes { requests: 1030, errors: 30 });
+    assert_eq!(delta.tries, Some(Outcomes { requests: 1240, errors: 40 }));
+}
+
+#[test]
+fn connections_are_counted_where_there_is_no_http() {
+    let cx = |name: &str, value: f64, at| {
+        let labels = [("envoy.cluster_name", "a/v1")];
+        family(&format!("cluster.upstream_cx_{name}"), &labels, at, |metric| {
+            metric.counter = Some(wire::Value { value });
+        })
+    };
+    let mut bench = Bench::new();
+    bench.flush(1, &[cx("total", 10.0, 1000)]);
+    for (second, total, failed, refused, expected) in [
+        (2, 14.0, 1.0, 0.0, "4 1"),
+        // Begun in one flush, and failed in the next: told when there are any to be told of.
+        (3, 15.0, 4.0, 0.0, "1 1"),
+        (4, 15.0, 4.0, 0.0, "-"),
+        (5, 25.0, 4.0, 3.0, "13 5"),
+    ] {
+        let at = second as i64 * 1000;
+        let flush = [cx("total", total, at), cx("connect_fail", failed, at), cx("none_healthy", refused, at)];
+        let report = bench.flush(second, &flush);
+        assert_eq!(told(report.as_ref(), "a/v1"), expected, "second {second}");
+        let delta = report.as_ref().and_then(|report| report.clusters.get("a/v1"));
+        assert!(delta.is_none_or(|delta| delta.source == Source::Connections));
+        assert!(
+            delta.is_none_or(|delta| delta.tries == Some(Outcomes { requests: delta.requests, errors: delta.errors }))
+        );
+    }
+    // Those of HTTP are none of it, whether a request has ended on them yet or not.
+    let report = bench.flush(6, &[cx("total", 40.0, 6000), cx("http1_total", 9.0, 6000)]);
+    assert_eq!(told(report.as_ref(), "a/v1"), "-");
+}
+
+#[test]
+fn what_is_under_way_and_what_is_healthy() {
+    let mut bench = Bench::new();
+    let gauges = |at, healthy, active| {
+        [
+            members("a/v1", 4.0, at),
+            gauge("cluster.membership_healthy", "a/v1", healthy, at),
+            gauge("cluster.upstream_rq_active", "a/v1", active, at),
+        ]
+    };
+    bench.flush(1, &gauges(1000, 4.0, 0.0));
+    for (second, healthy, active, expected) in [
+        (2, 4.0, 2.0, Some((Some(4), Some(2)))),
+        (3, 4.0, 2.0, Some((Some(4), Some(2)))),
+        (4, 3.0, 0.0, Some((Some(3), Some(0)))),
+        (5, 3.0, 0.0, None),
+    ] {
+        let report = bench.flush(second, &gauges(second as i64 * 1000, healthy, active)).unwrap();
+        let told = report.clusters.get("a/v1").map(|delta| (delta.healthy, delta.in_progress));
+        assert_eq!(told, expected, "second {second}");
+    }
 }
 
 #[test]

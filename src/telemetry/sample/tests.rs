@@ -23,8 +23,9 @@ fn gauging(value: f64) -> impl FnOnce(&mut Metric) {
 
 #[test]
 fn the_statistics_that_are_used() {
-    let uncounted = || Some(("a/v1".to_owned(), Value::Answers(Answer { code: 200, grpc: None }, None)));
-    let answers = |code, grpc, count| Some(("a/v1".to_owned(), Value::Answers(Answer { code, grpc }, Some(count))));
+    let uncounted = || Some(("a/v1".to_owned(), Value::Answers(Answer { route: None, code: 200, grpc: None }, None)));
+    let answers =
+        |code, grpc, count| Some(("a/v1".to_owned(), Value::Answers(Answer { route: None, code, grpc }, Some(count))));
     let of = |value| Some(("a/v1".to_owned(), value));
     for (name, metric, expected) in [
         (
@@ -53,6 +54,13 @@ fn the_statistics_that_are_used() {
             "cluster.outlier_detection.ejections_active",
             metric(&[("envoy.cluster_name", "a/v1")], gauging(1.0)),
             of(Value::Ejected(1)),
+        ),
+        ("cluster.membership_healthy", metric(&[("envoy.cluster_name", "a/v1")], gauging(2.0)), of(Value::Healthy(2))),
+        ("cluster.upstream_rq_active", metric(&[("envoy.cluster_name", "a/v1")], gauging(9.0)), of(Value::Active(9))),
+        (
+            "cluster.upstream_cx_connect_fail",
+            metric(&[("envoy.cluster_name", "a/v1")], counting(2.0)),
+            of(Value::Connections(Connection::Failed, Some(2))),
         ),
         // What is not used, not of a cluster, not a count, or not what its name says.
         ("cluster.upstream_rq_total", metric(&[("envoy.cluster_name", "a/v1")], counting(3.0)), None),
@@ -110,7 +118,18 @@ fn whose_fault_an_answer_is() {
         (403, Some(7), Success),
         (500, Some(2), Error),
     ] {
-        assert_eq!(Answer { code, grpc }.outcome(), outcome, "{code} {grpc:?}");
+        assert_eq!(Answer { route: None, code, grpc }.outcome(), outcome, "{code} {grpc:?}");
+    }
+}
+
+#[test]
+fn the_durations_of_chosen_requests_are_left_out() {
+    for (route, is_read) in [(None, true), (Some("shared"), true), (Some(""), true), (Some("preview"), false)] {
+        let mut labels = vec![("cluster", "a/v1")];
+        labels.extend(route.map(|route| ("route", route)));
+        let histogram = HistogramValue { sample_count: 1, bucket: Vec::new() };
+        let metric = metric(&labels, |metric| metric.histogram = Some(histogram));
+        assert_eq!(read("rollout.dur", metric).is_some(), is_read, "{route:?}");
     }
 }
 

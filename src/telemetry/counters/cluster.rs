@@ -1,0 +1,171 @@
+//! What is known of one cluster at one proxy. PURE.
+
+use super::group::Group;
+use crate::telemetry::report::{ClusterDelta, Histogram, Outcomes, Source};
+use crate::telemetry::sample::{Answer, Connection, Outcome, Value};
+
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    pub(super) answers: Group<Answer>,
+    classes: Group<u8>,
+    connections: Group<Connection>,
+    /// Connections that failed and were not told as failed yet, for want of any that were begun: they are begun in one
+    /// flush, and fail in another.
+    failures_owed: u64,
+    caller_latency: Option<Histogram>,
+    cluster_latency: Option<Histogram>,
+    gauges: Gauges<Option<Gauge>>,
+    /// The gauges as last reported.
+    told: Option<Gauges<Option<u64>>>,
+    /// The source of the last requests that were reported.
+    source: Option<Source>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Gauges<T> {
+    ejected: T,
+    endpoints: T,
+    healthy: T,
+    active: T,
+}
+
+impl<T> Gauges<T> {
+    fn map<U>(self, mut f: impl FnMut(T) -> U) -> Gauges<U> {
+        Gauges {
+            ejected: f(self.ejected),
+            endpoints: f(self.endpoints),
+            healthy: f(self.healthy),
+            active: f(self.active),
+        }
+    }
+}
+
+/// A gauge's newest value.
+#[derive(Debug, Clone, Copy)]
+struct Gauge {
+    value: u64,
+    /// How many flushes ago it came. A gauge that is not sent any more soon says nothing.
+    absent: u16,
+}
+
+impl Gauge {
+    const ABSENT_LIMIT: u16 = 5;
+
+    fn new(value: u64) -> Option<Self> {
+        Some(Self { value, absent: 0 })
+    }
+
+    fn aged(self) -> Option<Self> {
+        Some(Self { absent: self.absent + 1, ..self }).filter(|gauge| gauge.absent < Self::ABSENT_LIMIT)
+    }
+}
+
+impl Cluster {
+    /// Takes in a value. Histograms count only while a flush is open.
+    pub(super) fn note(&mut self, value: Value, in_flush: bool) {
+        match value {
+            Value::Answers(answer, value) => self.answers.note(answer, value),
+            Value::Class(class, value) => self.classes.note(class, value),
+            Value::Connections(what, value) => self.connections.note(what, value),
+            Value::Ejected(value) => self.gauges.ejected = Gauge::new(value),
+            Value::Endpoints(value) => self.gauges.endpoints = Gauge::new(value),
+            Value::Healthy(value) => self.gauges.healthy = Gauge::new(value),
+            Value::Active(value) => self.gauges.active = Gauge::new(value),
+            // The first one stands: a second in the same flush is a repetition.
+            Value::CallerLatency(latency) if in_flush => {
+                self.caller_latency.get_or_insert(latency);
+            }
+            Value::ClusterLatency(latency) if in_flush => {
+                self.cluster_latency.get_or_insert(latency);
+            }
+            Value::CallerLatency(_) | Value::ClusterLatency(_) => {}
+        }
+    }
+
+    pub(super) fn falls(&self) -> bool {
+        self.answers.falls() || self.classes.falls() || self.connections.falls()
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        let Gauges { ejected, endpoints, healthy, active } = self.gauges;
+        let has_gauges = [ejected, endpoints, healthy, active].iter().any(Option::is_some);
+        self.answers.is_empty() && self.classes.is_empty() && self.connections.is_empty() && !has_gauges
+    }
+
+    /// The counters as they are now are where counting begins.
+    pub(super) fn rebase(&mut self) {
+        self.answers.rebase();
+        self.classes.rebase();
+        self.connections.rebase();
+        self.failures_owed = 0;
+        self.caller_latency = None;
+        self.cluster_latency = None;
+        self.told = None;
+    }
+
+    /// The differences since the flush before, if there are any.
+    pub(super) fn settle(&mut self) -> Option<ClusterDelta> {
+        let (mut shared, mut chosen, mut tries) = (Outcomes::default(), Outcomes::default(), Outcomes::default());
+        self.answers.settle(|answer, count| {
+            let of = if answer.is_chosen() { &mut chosen } else { &mut shared };
+            match answer.outcome() {
+                Outcome::Nothing => {}
+                Outcome::Success => of.add(count, false),
+                Outcome::Error => of.add(count, true),
+            }
+        });
+        self.classes.settle(|class, count| tries.add(count, *class == 5));
+        let connections = self.settle_connections();
+        let (caller, cluster) = (self.caller_latency.take(), self.cluster_latency.take());
+        let is_bytes = self.classes.is_empty() && connections.is_some();
+        let (source, mut ended, mut latency) = match (self.answers.is_empty(), connections) {
+            (false, _) => (Source::Caller, shared, caller),
+            (true, Some(connections)) if is_bytes => (Source::Connections, connections, None),
+            (true, _) => (Source::Cluster, tries, cluster),
+        };
+        if ended.requests > 0 && self.source.replace(source).is_some_and(|before| before != source) {
+            (ended, latency) = (Outcomes::default(), None);
+        }
+        let tries = if self.classes.is_empty() { connections } else { Some(tries) };
+        let Outcomes { requests, errors } = ended;
+        self.tell(ClusterDelta { source, requests, errors, latency, chosen, tries, ..ClusterDelta::default() })
+    }
+
+    /// The connections since the flush before, if there are any that are not HTTP.
+    fn settle_connections(&mut self) -> Option<Outcomes> {
+        let (mut begun, mut failed, mut refused) = (0_u64, self.failures_owed, 0_u64);
+        self.connections.settle(|what, count| match what {
+            Connection::Begun => begun = begun.saturating_add(count),
+            Connection::Failed => failed = failed.saturating_add(count),
+            Connection::Refused => refused = refused.saturating_add(count),
+            Connection::Http(_) => {}
+        });
+        self.failures_owed = failed.saturating_sub(begun);
+        let errors = failed.min(begun).saturating_add(refused);
+        let is_http = self.connections.keys().any(|what| matches!(what, Connection::Http(_)));
+        let of_bytes = !is_http && !self.connections.is_empty();
+        of_bytes.then_some(Outcomes { requests: begun.saturating_add(refused), errors })
+    }
+
+    /// Adds the gauges, and drops what says nothing.
+    fn tell(&mut self, mut delta: ClusterDelta) -> Option<ClusterDelta> {
+        let mut gauges = self.gauges.map(|gauge| gauge.map(|gauge| gauge.value));
+        // Envoy sends the gauge of ejections from the first ejection on: before, none is ejected.
+        gauges.ejected = gauges.ejected.or(gauges.endpoints.map(|_| 0));
+        self.gauges = self.gauges.map(|gauge| gauge.and_then(Gauge::aged));
+        let (known, news) = (gauges != Gauges::default(), self.told != Some(gauges));
+        let has_counts = [delta.requests, delta.chosen.requests, delta.tries.map_or(0, |tries| tries.requests)];
+        let says_something = has_counts.iter().any(|count| *count > 0)
+            || delta.latency.is_some()
+            || gauges.ejected > Some(0)
+            || gauges.active > Some(0)
+            || (known && news);
+        if !says_something {
+            return None;
+        }
+        self.told = Some(gauges);
+        (delta.ejected, delta.endpoints) = (gauges.ejected, gauges.endpoints);
+        (delta.healthy, delta.in_progress) = (gauges.healthy, gauges.active);
+        Some(delta)
+    }
+}
