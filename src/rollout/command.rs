@@ -20,6 +20,11 @@ pub enum Command {
         /// Why, for the journal.
         reason: String,
     },
+    /// Back to a version that was stable before, from rest; from a rollout to its stable version.
+    Undo {
+        /// Which; the newest of them when absent.
+        to: Option<String>,
+    },
     /// Try a reverted version again.
     Retry,
 }
@@ -51,6 +56,8 @@ impl Command {
             Command::Resume => "resume".into(),
             Command::Abort { reason } if reason.is_empty() => "abort".into(),
             Command::Abort { reason } => format!("abort ({reason})"),
+            Command::Undo { to: None } => "undo".into(),
+            Command::Undo { to: Some(to) } => format!("undo to {to}"),
             Command::Retry => "retry".into(),
         }
     }

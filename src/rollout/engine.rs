@@ -12,6 +12,7 @@ mod held;
 mod outage;
 mod refusal;
 mod show;
+mod sight;
 mod turn;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use desk::Desk;
 pub use refusal::Refusal;
 
-use super::{Command, CommandError, ReleaseStatus};
+use super::{Answer, Call, Command, CommandError, ReleaseStatus};
 use crate::model::World;
 use crate::spec::Loaded;
 use crate::store::Store;
@@ -64,6 +65,8 @@ pub struct View {
     pub diagnostics: Vec<String>,
     /// Why the store does not take decisions, when it does not.
     pub store_error: Option<String>,
+    /// By release: how many entries its journal has gained in this process. It outlives the release, as the journal does.
+    pub journal: OrdMap<String, u64>,
 }
 
 /// How other shells reach the engine.
@@ -72,6 +75,9 @@ pub struct EngineHandle {
     orders: mpsc::Sender<Order>,
     view: watch::Receiver<Arc<View>>,
 }
+
+/// What those outside are to be asked now, by release, and each change of it.
+pub type Calls = watch::Receiver<Vec<(String, Call)>>;
 
 /// The specs in force, and each change of them.
 pub type Worlds = watch::Receiver<Option<Arc<World>>>;
@@ -109,6 +115,8 @@ pub struct Inputs {
     pub proxies: Proxies,
     /// What the proxies count.
     pub reports: mpsc::Receiver<NodeReport>,
+    /// What those outside have answered, by release.
+    pub answers: mpsc::Receiver<(String, Answer)>,
     /// What is wanted.
     pub specs: watch::Receiver<Loaded>,
     /// Becomes true when it is time to stop.
@@ -129,12 +137,12 @@ impl Engine {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn start(inputs: Inputs) -> Result<(Self, EngineHandle, Worlds), crate::store::StoreError> {
+    pub fn start(inputs: Inputs) -> Result<(Self, EngineHandle, Worlds, Calls), crate::store::StoreError> {
         let desk = Desk::restore(Arc::clone(&inputs.store), inputs.cache.clone())?;
         let (orders_in, orders) = mpsc::channel(64);
         let handle = EngineHandle::new(orders_in, desk.view());
-        let worlds = desk.worlds();
-        Ok((Self { desk, inputs, orders, last_turn: Instant::now() }, handle, worlds))
+        let (worlds, calls) = (desk.worlds(), desk.asked());
+        Ok((Self { desk, inputs, orders, last_turn: Instant::now() }, handle, worlds, calls))
     }
 
     /// Runs until told to stop.
@@ -150,6 +158,9 @@ impl Engine {
                 Some(order) = self.orders.recv() => self.carry_out(order).await,
                 Ok(()) = self.inputs.specs.changed() => self.read_specs().await,
                 Some(report) = self.inputs.reports.recv() => self.desk.note(&report),
+                Some((release, answer)) = self.inputs.answers.recv() => {
+                    self.desk.answered(&release, answer, Timestamp::now()).await;
+                }
                 Ok(()) = proxies.changed() => {
                     next = next.min(tokio::time::Instant::now() + HINT_DELAY);
                 }

@@ -10,13 +10,29 @@ use std::time::{Duration, Instant};
 use crate::analysis::{Counts, Window};
 use crate::telemetry::{ClusterDelta, NodeReport};
 
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Basis {
+    /// Requests that were shared out by weight, as their callers saw them.
+    #[default]
+    Shared,
+    /// Tries towards the endpoints, of whatever request: where the canary has no share, but is shown or copied to.
+    Tries,
+    /// Tries towards the endpoints, without those of requests that were chosen: where only copies are to be judged.
+    Copies,
+}
+
 /// Sums up the reports for one release.
 #[derive(Debug, Default)]
 pub struct Collector {
+    basis: Basis,
     proxies: BTreeMap<Arc<str>, Counted>,
     reporters: BTreeSet<Arc<str>>,
     canary: Counts,
     baseline: Counts,
+    /// Of the canary, since the last restart: all tries, the chosen requests among them, and what was told of the rest. An
+    /// answer that is on its way is a try before it is a chosen request.
+    tried: [Counts; 3],
     /// Up to when time was counted.
     covered: Option<Instant>,
     length: Duration,
@@ -45,9 +61,14 @@ impl Gauges {
 }
 
 impl Collector {
-    /// Forgets everything: another weight was published.
-    pub fn restart(&mut self) {
-        *self = Self::default();
+    /// One that has seen nothing.
+    pub fn of(basis: Basis) -> Self {
+        Self { basis, ..Self::default() }
+    }
+
+    /// Forgets everything: another weight was published, or something else is to be looked at.
+    pub fn restart(&mut self, basis: Basis) {
+        *self = Self::of(basis);
     }
 
     /// A proxy has had the present weight in force since then. Said again, it changes nothing.
@@ -66,15 +87,22 @@ impl Collector {
 
     /// Adds a report, if it counts.
     pub fn add(&mut self, report: &NodeReport, canary: &str, baseline: &str) {
+        if report.is_of_now() {
+            return;
+        }
+        let basis = self.basis;
         let Some(proxy) = self.proxies.get_mut(&*report.node).filter(|proxy| report.since >= proxy.since) else {
             return;
         };
         if let Some(delta) = report.clusters.get(canary) {
-            add(&mut self.canary, delta);
+            match basis {
+                Basis::Copies => self.canary = self.canary.plus(copies(&mut self.tried, delta)),
+                Basis::Shared | Basis::Tries => add(&mut self.canary, delta, basis),
+            }
             proxy.canary.update(delta);
         }
         if let Some(delta) = report.clusters.get(baseline) {
-            add(&mut self.baseline, delta);
+            add(&mut self.baseline, delta, basis);
             proxy.baseline.update(delta);
         }
         self.reporters.insert(Arc::clone(&report.node));
@@ -104,13 +132,35 @@ impl Collector {
     }
 }
 
-fn add(counts: &mut Counts, delta: &ClusterDelta) {
-    *counts = counts.plus(Counts { requests: delta.requests, errors: delta.errors });
+fn add(counts: &mut Counts, delta: &ClusterDelta, basis: Basis) {
+    let more = match basis {
+        Basis::Shared => Counts { requests: delta.requests, errors: delta.errors },
+        Basis::Tries | Basis::Copies => {
+            let tries = delta.tries.unwrap_or_default();
+            Counts { requests: tries.requests, errors: tries.errors }
+        }
+    };
+    *counts = counts.plus(more);
+}
+
+/// What is new of the tries that are no chosen requests.
+fn copies([tried, chosen, told]: &mut [Counts; 3], delta: &ClusterDelta) -> Counts {
+    let tries = delta.tries.unwrap_or_default();
+    *tried = tried.plus(Counts { requests: tries.requests, errors: tries.errors });
+    *chosen = chosen.plus(Counts { requests: delta.chosen.requests, errors: delta.chosen.errors });
+    let new = |tried: u64, chosen: u64, told: &mut u64| {
+        let new = tried.saturating_sub(chosen).saturating_sub(*told);
+        *told += new;
+        new
+    };
+    let requests = new(tried.requests, chosen.requests, &mut told.requests);
+    Counts { requests, errors: new(tried.errors, chosen.errors, &mut told.errors) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Outcomes;
 
     fn report(node: &str, since: Instant, until: Instant, canary: (u64, u64), baseline: (u64, u64)) -> NodeReport {
         let delta = |(errors, requests): (u64, u64)| ClusterDelta {
@@ -139,7 +189,7 @@ mod tests {
         assert_eq!((window.canary.errors, window.canary.requests, window.baseline.requests), (1, 20, 380));
         assert_eq!((window.canary_ejected, window.canary_endpoints, window.proxies), (1, 4, 1));
         assert_eq!(collector.take(), None);
-        collector.restart();
+        collector.restart(Basis::Shared);
         collector.add(&report("edge-1", second(3), second(4), (1, 20), (2, 380)), "a/v2", "a/v1");
         assert_eq!(collector.take(), None);
     }
@@ -161,6 +211,32 @@ mod tests {
         collector.in_force("edge-2", second(9));
         collector.add(&report("edge-2", second(3), second(10), (9, 9), (9, 9)), "a/v2", "a/v1");
         assert_eq!(collector.take(), None);
+    }
+
+    #[test]
+    fn without_a_share_all_tries_count() {
+        let start = Instant::now();
+        let second = |n: u64| start + Duration::from_secs(n);
+        let with_tries = |number: u64| {
+            let mut report = report("edge-1", second(number), second(number + 1), (0, 0), (1, 100));
+            for (cluster, requests) in [("a/v2", 20), ("a/v1", 120)] {
+                let delta = report.clusters.get_mut(cluster).expect("it");
+                delta.tries = Some(Outcomes { requests, errors: 2 });
+            }
+            report
+        };
+        let mut collector = Collector::default();
+        for (basis, expected) in [(Basis::Tries, (20, 2, 120)), (Basis::Shared, (0, 0, 100))] {
+            collector.restart(basis);
+            collector.in_force("edge-1", start);
+            collector.add(&with_tries(1), "a/v2", "a/v1");
+            // What is under way now is no evidence, and takes no time.
+            let now = NodeReport { since: second(9), until: second(9), ..with_tries(1) };
+            collector.add(&now, "a/v2", "a/v1");
+            let window = collector.take().expect("a window");
+            assert_eq!((window.canary.requests, window.canary.errors, window.baseline.requests), expected);
+            assert_eq!(window.length, Duration::from_secs(1));
+        }
     }
 
     #[test]

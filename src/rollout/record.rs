@@ -34,6 +34,93 @@ pub enum Record {
         /// The step it goes on with, from 0.
         step: usize,
     },
+    /// The steps were begun in the regions of a wave.
+    WaveBegun {
+        /// Its index, from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Which regions, in words.
+        regions: String,
+    },
+    /// Endpoints were replaced, or put back.
+    Replaced {
+        /// How many run the canary.
+        endpoints: usize,
+        /// Of how many.
+        of: usize,
+        /// The canary's published share.
+        weight: Weight,
+    },
+    /// A hook was called, or is called again.
+    Called {
+        /// Its name.
+        hook: String,
+        /// What it is for.
+        purpose: String,
+        /// What makes the call this one.
+        key: String,
+        /// Which try it is, from 1.
+        attempt: u32,
+    },
+    /// A hook or a probe has answered.
+    Answered {
+        /// The key of the call.
+        key: String,
+        /// Which try it was.
+        attempt: u32,
+        /// Whether it said yes.
+        ok: bool,
+        /// In which words.
+        said: String,
+    },
+    /// A version that was reverted is tried again by itself, as its spec says.
+    TriedAgain {
+        /// The version.
+        version: String,
+        /// How often it has failed.
+        failures: u32,
+    },
+    /// What was stable before is on its way to be thrown away.
+    Retiring {
+        /// The version.
+        version: String,
+    },
+    /// It was thrown away.
+    Retired {
+        /// The version.
+        version: String,
+    },
+    /// It was not thrown away after all.
+    Kept {
+        /// The version.
+        version: String,
+        /// Why.
+        reason: String,
+    },
+    /// An experiment was begun.
+    ExperimentBegun {
+        /// What it is called.
+        name: String,
+        /// The candidates, in words.
+        versions: String,
+    },
+    /// A candidate of an experiment has lost its traffic.
+    ArmStopped {
+        /// The version.
+        version: String,
+        /// Why.
+        reason: String,
+    },
+    /// An experiment has ended.
+    Concluded {
+        /// What it is called.
+        name: String,
+        /// Why.
+        why: String,
+        /// How each candidate did.
+        results: String,
+    },
     /// A step was begun.
     StepBegun {
         /// Its index, from 0.
@@ -117,6 +204,17 @@ impl Record {
             Record::Started { .. } => "started",
             Record::Superseded { .. } => "superseded",
             Record::StrategyChanged { .. } => "strategyChanged",
+            Record::WaveBegun { .. } => "waveBegun",
+            Record::Replaced { .. } => "replaced",
+            Record::Called { .. } => "called",
+            Record::Answered { .. } => "answered",
+            Record::TriedAgain { .. } => "triedAgain",
+            Record::Retiring { .. } => "retiring",
+            Record::Retired { .. } => "retired",
+            Record::Kept { .. } => "kept",
+            Record::ExperimentBegun { .. } => "experimentBegun",
+            Record::ArmStopped { .. } => "armStopped",
+            Record::Concluded { .. } => "concluded",
             Record::StepBegun { .. } => "stepBegun",
             Record::Settled { .. } => "settled",
             Record::Measured { .. } => "measured",
@@ -138,6 +236,20 @@ impl Record {
             Record::Started { from, to } => format!("rollout from {from} to {to} begun"),
             Record::Superseded { canary, by } => format!("{canary} superseded by {by}"),
             Record::StrategyChanged { step } => format!("the steps were edited: goes on with step {}", step + 1),
+            Record::WaveBegun { wave, of, regions } => format!("wave {} of {of}: {regions}", wave + 1),
+            Record::Replaced { endpoints, of, weight } => format!("{endpoints} of {of} endpoints run it: {weight}"),
+            Record::Called { hook, purpose, key, attempt } => {
+                format!("hook {hook} ({purpose}) is called, try {attempt}: {key}")
+            }
+            Record::Answered { key, ok: true, said, .. } => format!("{key}: yes: {said}"),
+            Record::Answered { key, ok: false, attempt, said } => format!("{key}: no, try {attempt}: {said}"),
+            Record::TriedAgain { version, failures } => format!("{version} is tried again after {failures} failures"),
+            Record::Retiring { version } => format!("{version} is on its way out: its last requests are waited for"),
+            Record::Retired { version } => format!("{version} was thrown away"),
+            Record::Kept { version, reason } => format!("{version} is kept: {reason}"),
+            Record::ExperimentBegun { name, versions } => format!("experiment {name} begun: {versions}"),
+            Record::ArmStopped { version, reason } => format!("{version} has no traffic any more: {reason}"),
+            Record::Concluded { name, why, results } => format!("experiment {name} ended, because {why}: {results}"),
             Record::StepBegun { step, what, .. } => format!("step {}: {what}", step + 1),
             Record::Settled { weight, proxies } => format!("{weight} in force on {proxies} proxies"),
             Record::Measured { window, evidence } => format!(

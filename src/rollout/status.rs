@@ -1,12 +1,16 @@
 //! How a release is shown: the same view for the API, the command line and the log.
 
+mod message;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::fleet::{FleetState, Spread};
-use super::state::{Progress, Rollout, Stage, State};
+use super::call::{Call, Question};
+use super::fleet::FleetState;
+use super::state::{Failed, Rollout, Stage, State};
+use super::transition::Context;
 use crate::analysis::Evidence;
 use crate::model::{Release, Weight};
 
@@ -49,6 +53,18 @@ pub struct ReleaseStatus {
     pub shares: Vec<ShareStatus>,
     /// Held by hand or by the spec.
     pub held: bool,
+    /// Who is given which version, in words; what decides first comes first.
+    pub routing: Vec<String>,
+    /// What it waits for before it may begin or go on: other releases, a window.
+    pub waits: Option<String>,
+    /// What is asked outside now, in words, as `hook tests, try 2`.
+    pub calls: Vec<String>,
+    /// How far the endpoints are, where they are replaced or put back.
+    pub endpoints: Option<String>,
+    /// The version that failed last, and how often it has.
+    pub failed: Option<Failed>,
+    /// The versions that would get all the traffic without steps, the newest first.
+    pub way_back: Vec<String>,
 }
 
 /// Where a release stands.
@@ -56,15 +72,15 @@ pub struct ReleaseStatus {
 pub enum Phase {
     /// The wanted version has all the traffic.
     Healthy,
-    /// On the way.
+    /// On the way; or an experiment goes on, or what was stable before is on its way out.
     Progressing,
-    /// Waits for a person, or for the end of a timed pause.
+    /// Waits for a person, for the end of a timed pause, for what must come before, or to be tried again by itself.
     Paused,
     /// All steps are done: the last traffic moves to the new version.
     Promoting,
     /// On the way back to the stable version.
     Reverting,
-    /// The wanted version was reverted.
+    /// The wanted version was reverted, and is not tried again by itself.
     Degraded,
 }
 
@@ -87,23 +103,28 @@ impl ReleaseStatus {
     /// The view of a rollout. `recent` tells how a version did over the last seconds.
     pub fn of(
         rollout: &Rollout,
-        release: &Release,
+        context: Context<'_>,
         fleet: &FleetState,
         recent: impl Fn(&str) -> Recent,
     ) -> ReleaseStatus {
-        let plan = rollout.plan();
+        let (release, plan) = (context.release, rollout.plan());
         let steps = match &rollout.state {
             // Those that are carried out: edited ones are followed only when a step may be taken.
-            State::Progressing(progress) => &progress.steps,
-            State::Healthy | State::Promoting { .. } | State::Reverting { .. } | State::Reverted { .. } => {
-                release.strategy.steps()
-            }
+            State::Progressing(progress) => progress.steps.clone(),
+            _ => release.strategy.steps(context.endpoints(&rollout.stable, rollout.canary().unwrap_or_default())),
         };
         let canary = rollout.canary().map(str::to_owned);
         let (step, evidence) = match &rollout.state {
             State::Progressing(progress) => (progress.step, Some(progress.judge.evidence(&release.analysis))),
-            State::Healthy | State::Promoting { .. } => (steps.len(), None),
-            State::Reverting { .. } | State::Reverted { .. } => (0, None),
+            State::Healthy if rollout.stable != release.version => (0, None),
+            State::Healthy | State::Promoting { .. } | State::Retiring(_) | State::Experimenting(_) => {
+                (steps.len(), None)
+            }
+            State::Reverting(_) | State::Reverted { .. } => (0, None),
+        };
+        let set_weight = match &rollout.state {
+            State::Progressing(progress) => progress.weight,
+            _ => canary.as_deref().map_or(Weight::ZERO, |canary| plan.weight_of(canary)),
         };
         ReleaseStatus {
             name: release.name.clone(),
@@ -111,10 +132,10 @@ impl ReleaseStatus {
             version: release.version.clone(),
             stable: rollout.stable.clone(),
             phase: phase(rollout, release),
-            message: message(rollout, release, fleet),
+            message: message::of(rollout, context, fleet),
             steps: steps.iter().map(ToString::to_string).collect(),
             step,
-            set_weight: canary.as_deref().map_or(Weight::ZERO, |canary| plan.weight_of(canary)),
+            set_weight,
             actual_weight: rollout.actual,
             canary,
             proxies: fleet.proxies,
@@ -124,12 +145,36 @@ impl ReleaseStatus {
             changed_at: rollout.changed_at,
             shares: shares(rollout, recent),
             held: rollout.held || release.paused,
+            routing: plan.precedence(),
+            waits: rollout.waits.clone(),
+            calls: rollout.calls().iter().map(asked).collect(),
+            endpoints: rollout.rolling().map(|(rolling, canary)| rolling.describe(&rollout.names(canary, ""))),
+            failed: rollout.failed.clone(),
+            way_back: way_back(rollout, context),
         }
     }
 }
 
-/// How long there may be no evidence before that is said.
-const SILENCE: Duration = Duration::from_secs(5);
+/// A call in words.
+fn asked(call: &Call) -> String {
+    let attempt = call.attempt;
+    match &call.question {
+        Question::Hook { hook, about } if about.endpoints.is_empty() => format!("hook {}, try {attempt}", hook.name),
+        Question::Hook { hook, about } => {
+            let endpoints: Vec<String> = about.endpoints.iter().map(ToString::to_string).collect();
+            format!("hook {} for {}, try {attempt}", hook.name, endpoints.join(", "))
+        }
+        Question::Probe { address, .. } => format!("probe of {address}, try {attempt}"),
+    }
+}
+
+/// The versions that a spec or an order returns to without steps.
+fn way_back(rollout: &Rollout, context: Context<'_>) -> Vec<String> {
+    let is_leaving = matches!(rollout.state, State::Progressing(_) | State::Promoting { .. });
+    let stable = is_leaving.then_some(&rollout.stable);
+    let former = rollout.former.iter().rev().take(context.release.rollback.window.max(1));
+    stable.into_iter().chain(former).filter(|version| context.is_served(version)).cloned().collect()
+}
 
 /// How a version did over the last seconds, as its callers saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -146,6 +191,9 @@ pub struct Recent {
 fn shares(rollout: &Rollout, recent: impl Fn(&str) -> Recent) -> Vec<ShareStatus> {
     let plan = rollout.plan();
     let mut versions: Vec<&str> = rollout.canary().into_iter().collect();
+    if let State::Experimenting(trial) = &rollout.state {
+        versions.extend(trial.arms.iter().map(|arm| arm.version.as_str()));
+    }
     if !versions.contains(&rollout.stable.as_str()) {
         versions.push(&rollout.stable);
     }
@@ -169,99 +217,22 @@ fn phase(rollout: &Rollout, release: &Release) -> Phase {
         State::Progressing(_) if rollout.held || release.paused => Phase::Paused,
         State::Progressing(progress) => match progress.stage {
             Stage::Pausing { .. } | Stage::Waiting { .. } => Phase::Paused,
-            Stage::Preparing | Stage::Settling | Stage::Analyzing { .. } => Phase::Progressing,
+            Stage::Preparing
+            | Stage::Settling
+            | Stage::Analyzing { .. }
+            | Stage::Calling(_)
+            | Stage::Replacing
+            | Stage::Gate => Phase::Progressing,
         },
+        State::Experimenting(_) if rollout.held || release.paused => Phase::Paused,
+        State::Retiring(_) | State::Experimenting(_) => Phase::Progressing,
         State::Promoting { .. } => Phase::Promoting,
-        State::Reverting { .. } => Phase::Reverting,
+        State::Reverting(_) => Phase::Reverting,
+        // Another version is wanted by now, or the same one is tried again by itself: neither is the end.
+        State::Reverted { canary, .. } if *canary != release.version || rollout.tries_again(release) => Phase::Paused,
         State::Reverted { .. } => Phase::Degraded,
     }
 }
 
-fn message(rollout: &Rollout, release: &Release, fleet: &FleetState) -> String {
-    match &rollout.state {
-        State::Healthy if rollout.stable != release.version => {
-            format!("{} is not begun, because its spec says paused: true", release.version)
-        }
-        State::Healthy => match fleet.obstacle() {
-            Some(why) => format!("{} has all the traffic, with the last good configuration: {why}", rollout.stable),
-            None => format!("{} has all the traffic", rollout.stable),
-        },
-        State::Reverted { canary, reason } => {
-            format!("{canary} was reverted: {reason}. Fix it and release a new version, or `retry`")
-        }
-        State::Reverting { canary, reason } => {
-            format!("back from {canary} to {}: {reason}{}", rollout.stable, outstanding(fleet))
-        }
-        State::Promoting { canary } => format!("all traffic goes to {canary}{}", outstanding(fleet)),
-        State::Progressing(progress) => {
-            let held = match (rollout.held, release.paused) {
-                (true, _) => "paused by hand; ",
-                (false, true) => "paused by its spec; ",
-                (false, false) => "",
-            };
-            format!("{held}{}", doing(progress, release, fleet))
-        }
-    }
-}
-
-fn doing(progress: &Progress, release: &Release, fleet: &FleetState) -> String {
-    let what = progress.steps.get(progress.step).map(ToString::to_string).unwrap_or_default();
-    match &progress.stage {
-        Stage::Preparing => format!("no traffic to {} yet{}", progress.canary, unready(fleet)),
-        Stage::Settling => format!("{what}{}", outstanding(fleet)),
-        Stage::Pausing { spent } => format!("{what}, {} s are over{}", spent.as_secs(), outstanding(fleet)),
-        Stage::Waiting { reason } => match fleet.obstacle() {
-            Some(why) => format!("{reason}; held: {why}"),
-            None => reason.clone(),
-        },
-        Stage::Analyzing { .. } if !fleet.is_settled() || !fleet.is_unhindered() => {
-            format!("{what}{}", outstanding(fleet))
-        }
-        Stage::Analyzing { blind, .. } if *blind >= SILENCE => {
-            let said = progress.judge.verdict(&release.analysis);
-            format!("{what}; held, because there has been no evidence for {} s; {}", blind.as_secs(), said.reason())
-        }
-        Stage::Analyzing { .. } => format!("{what}; {}", progress.judge.verdict(&release.analysis).reason()),
-    }
-}
-
-/// What the fleet still owes, as the end of a sentence.
-fn outstanding(fleet: &FleetState) -> String {
-    let FleetState { proxies, in_force, .. } = fleet;
-    hindrance(fleet).unwrap_or_else(|| match &fleet.spread {
-        _ if fleet.is_settled() => String::new(),
-        Spread::First(first) => format!(": {first} of {proxies} proxies first, {in_force} have acknowledged it"),
-        Spread::Everywhere | Spread::Stopped(_) => {
-            format!(": {in_force} of {proxies} proxies have acknowledged it")
-        }
-    })
-}
-
-/// Why no traffic moves to a version yet, as the end of a sentence.
-fn unready(fleet: &FleetState) -> String {
-    let FleetState { proxies, ready, .. } = fleet;
-    hindrance(fleet).unwrap_or_else(|| match &fleet.spread {
-        _ if ready == proxies => outstanding(fleet),
-        Spread::First(first) => format!(": {first} of {proxies} proxies first, {ready} have accepted its cluster"),
-        Spread::Everywhere | Spread::Stopped(_) => {
-            format!(": {ready} of {proxies} proxies have accepted its cluster")
-        }
-    })
-}
-
-/// What is in the way of everything, as the end of a sentence.
-fn hindrance(fleet: &FleetState) -> Option<String> {
-    if let Some(obstacle) = fleet.obstacle() {
-        return Some(format!(": held: {obstacle}"));
-    }
-    match fleet {
-        FleetState { rejection: Some(text), .. } => {
-            Some(format!(": held, because a proxy rejected its configuration: {text}"))
-        }
-        FleetState { returning: true, .. } => {
-            Some(": the server was restarted: waits for the proxies to come back".into())
-        }
-        FleetState { proxies: 0, .. } => Some(": held, because no proxy of its fleets is connected".into()),
-        FleetState { .. } => None,
-    }
-}
+#[cfg(test)]
+mod tests;

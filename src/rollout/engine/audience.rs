@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Desk;
-use super::held::{Objections, can_take};
-use crate::model::World;
+use super::held::{Objections, can_take, has_endpoints};
+use crate::model::{EndpointState, Protocol, World};
 use crate::rollout::evidence::Collector;
-use crate::rollout::{FleetState, Progress, Rollout, Stage, State};
+use crate::rollout::{FleetState, Observation, Rollout};
 use crate::translate::{self, cluster_name};
 use crate::xds::{ProxyStatus, ResourceType, Snapshot};
 
@@ -25,9 +25,11 @@ pub(super) struct Audiences {
     releases: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Audience {
     groups: Vec<String>,
+    /// What tells the proxies where the traffic goes.
+    steers: ResourceType,
     releases: Vec<String>,
     /// How far its proxies are.
     fleet: FleetState,
@@ -35,21 +37,36 @@ struct Audience {
     shown: FleetState,
 }
 
+/// The type of what tells proxies where a service's traffic goes: the listeners themselves where it is bytes.
+fn steering(world: &World, service: &str) -> ResourceType {
+    match world.services.get(service).map(|service| service.protocol) {
+        Some(Protocol::Tcp) => ResourceType::Listener,
+        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Grpc) | None => ResourceType::Route,
+    }
+}
+
 impl Audiences {
     /// Of a world. Nobody has been looked at yet.
     pub(super) fn of(world: &World) -> Self {
         let mut carriers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (group, fleet, dialect) in translate::all_groups(world) {
-            for service in translate::services_of(world, fleet, dialect) {
-                carriers.entry(service).or_default().push(group.clone());
+        for group in translate::all_groups(world) {
+            for service in group.services(world) {
+                carriers.entry(service).or_default().push(group.name());
             }
         }
         let mut audiences = Self::default();
-        let mut known: HashMap<Vec<String>, usize> = HashMap::new();
+        let mut known: HashMap<(Vec<String>, ResourceType), usize> = HashMap::new();
         for release in world.releases.values() {
             let groups = carriers.get(release.service.as_str()).cloned().unwrap_or_default();
-            let at = *known.entry(groups.clone()).or_insert_with(|| {
-                audiences.all.push(Audience { groups, ..Audience::default() });
+            let steers = steering(world, &release.service);
+            let at = *known.entry((groups.clone(), steers)).or_insert_with(|| {
+                audiences.all.push(Audience {
+                    groups,
+                    steers,
+                    fleet: FleetState::default(),
+                    shown: FleetState::default(),
+                    releases: Vec::new(),
+                });
                 audiences.all.len() - 1
             });
             audiences.all[at].releases.push(release.name.clone());
@@ -101,11 +118,41 @@ impl Audiences {
 #[derive(Default)]
 struct Present<'a> {
     connected: BTreeSet<&'a str>,
-    /// Those that have the published routes in force, and since when.
-    in_force: Vec<(&'a str, Instant)>,
+    /// Those that have what was published of a type in force.
+    in_force: HashMap<ResourceType, Vec<InForce<'a>>>,
+}
+
+/// A proxy that has what was published of a type in force.
+struct InForce<'a> {
+    node: &'a str,
+    region: &'a str,
+    since: Instant,
+}
+
+impl<'a> Present<'a> {
+    fn in_force(&self, steers: ResourceType) -> &[InForce<'a>] {
+        self.in_force.get(&steers).map_or(&[], |proxies| proxies)
+    }
 }
 
 impl Desk {
+    /// What the proxies say of a rollout's endpoints.
+    pub(super) fn seen_of(&self, rollout: &Rollout) -> Observation {
+        let cluster = |version: &str| cluster_name(&rollout.service, version);
+        let versions = rollout.judged().into_iter().chain([rollout.stable.as_str()]);
+        let healthy =
+            versions.filter_map(|version| Some((version.to_owned(), self.health.healthy(&cluster(version))?)));
+        let mut seen = Observation { healthy: healthy.collect(), ..Observation::default() };
+        let Some(since) = self.settled.get(&rollout.release).copied() else { return seen };
+        seen.in_progress = rollout.draining().and_then(|version| self.health.in_progress(&cluster(version), since));
+        for (version, states) in &rollout.plan().endpoints {
+            let draining = states.iter().filter(|(_, state)| **state == EndpointState::Draining);
+            let told = |address| Some((address, self.health.in_progress_at(&cluster(version), address, since)?));
+            seen.in_progress_at.extend(draining.filter_map(|(address, _)| told(*address)));
+        }
+        seen
+    }
+
     /// Finds out how far the proxies are, and from when on their counts are evidence.
     pub(super) fn look_at(&mut self, proxies: &[ProxyStatus]) {
         let mut present: HashMap<&str, Present<'_>> = HashMap::new();
@@ -118,8 +165,12 @@ impl Desk {
             let Some((snapshot, _)) = self.groups.get(group) else { continue };
             let (present, id) = (present.entry(group).or_default(), proxy.node.id.as_str());
             present.connected.insert(id);
-            let routes = snapshot.version_of(ResourceType::Route);
-            present.in_force.extend(proxy.in_force_since(ResourceType::Route, routes).map(|since| (id, since)));
+            let region = proxy.node.locality.region.as_str();
+            for steers in [ResourceType::Route, ResourceType::Listener] {
+                let since = proxy.in_force_since(steers, snapshot.version_of(steers));
+                let in_force = since.map(|since| InForce { node: id, region, since });
+                present.in_force.entry(steers).or_default().extend(in_force);
+            }
             self.objections.entry(group.to_owned()).or_default().hear(proxy);
         }
         for audience in &mut self.audiences.all {
@@ -127,7 +178,7 @@ impl Desk {
             for group in &audience.groups {
                 if let Some(present) = present.get(group.as_str()) {
                     fleet.proxies += present.connected.len();
-                    fleet.in_force += present.in_force.len();
+                    fleet.in_force += present.in_force(audience.steers).len();
                 }
                 if let Some(objections) = self.objections.get(group) {
                     let text = fleet.rejection.take().or_else(|| objections.first());
@@ -137,30 +188,54 @@ impl Desk {
             }
             audience.fleet = fleet;
         }
+        self.health.keep_only(|node| present.values().any(|group| group.connected.contains(node)));
         self.count_ready(proxies);
-        let progresses = |rollout: &Rollout| matches!(rollout.state, State::Progressing(_));
-        self.collectors.retain(|release, _| self.rollouts.get(release).is_some_and(progresses));
-        for release in self.active.iter().filter(|release| self.rollouts.get(*release).is_some_and(progresses)) {
-            let Some(at) = self.audiences.of.get(release) else { continue };
-            let groups = || self.audiences.all[*at].groups.iter().filter_map(|group| present.get(group.as_str()));
-            let collector: &mut Collector = self.collectors.entry(release.clone()).or_default();
-            groups().flat_map(|group| &group.in_force).for_each(|(node, since)| collector.in_force(node, *since));
-            collector.keep_only(|node| groups().any(|group| group.connected.contains(node)));
+        self.collectors.retain(|(release, version), _| {
+            self.rollouts.get(release).is_some_and(|rollout| rollout.judged().contains(&version.as_str()))
+        });
+        for release in &self.active {
+            let Some((at, rollout)) = self.audiences.of.get(release).zip(self.rollouts.get(release)) else { continue };
+            let audience = &self.audiences.all[*at];
+            let groups = || audience.groups.iter().filter_map(|group| present.get(group.as_str()));
+            let scope = rollout.scope();
+            for version in rollout.judged() {
+                let collector = self.collectors.entry((release.clone(), version.to_owned()));
+                let collector = collector.or_insert_with(|| Collector::of(rollout.basis()));
+                let counted =
+                    groups().flat_map(|group| group.in_force(audience.steers)).filter(|one| scope.has(one.region));
+                counted.for_each(|one| collector.in_force(one.node, one.since));
+                collector.keep_only(|node| groups().any(|group| group.connected.contains(node)));
+            }
         }
     }
 
-    /// Counts, for each release that waits for it, the proxies that can be sent routes to its new version.
+    /// Counts, for each release that waits for it, the proxies that can be sent routes to its new versions, and those that
+    /// have its endpoints as they are published.
     fn count_ready(&mut self, proxies: &[ProxyStatus]) {
         self.ready.clear();
+        self.placed.clear();
         for (name, rollout) in self.active.iter().filter_map(|name| Some((name, self.rollouts.get(name)?))) {
-            let State::Progressing(Progress { stage: Stage::Preparing, canary, .. }) = &rollout.state else { continue };
-            let (cluster, groups) = (cluster_name(&rollout.service, canary), self.audiences.groups_of(name));
-            let can = |proxy: &&ProxyStatus| {
-                let group = proxy.group.as_deref().filter(|group| groups.iter().any(|own| own == group));
-                let snapshot = group.and_then(|group| self.groups.get(group));
-                proxy.is_connected() && snapshot.is_some_and(|(snapshot, _)| can_take(proxy, snapshot, &cluster))
-            };
-            self.ready.insert(name.clone(), proxies.iter().filter(can).count());
+            let (awaited, replaces) = (rollout.awaited(), rollout.replaces_endpoints());
+            if awaited.is_empty() && !replaces {
+                continue;
+            }
+            let groups = self.audiences.groups_of(name);
+            let cluster = |version: &str| cluster_name(&rollout.service, version);
+            let given = proxies.iter().filter(|proxy| proxy.is_connected()).filter_map(|proxy| {
+                let group = proxy.group.as_deref().filter(|group| groups.iter().any(|own| own == group))?;
+                Some((proxy, &self.groups.get(group)?.0))
+            });
+            if !awaited.is_empty() {
+                let clusters: Vec<String> = awaited.iter().map(|version| cluster(version)).collect();
+                let can = |proxy, snapshot: &Snapshot| clusters.iter().all(|name| can_take(proxy, snapshot, name));
+                self.ready.insert(name.clone(), given.clone().filter(|(proxy, snapshot)| can(proxy, snapshot)).count());
+            }
+            if replaces {
+                let versions = rollout.canary().into_iter().chain([rollout.stable.as_str()]);
+                let clusters: Vec<String> = versions.map(cluster).collect();
+                let has = |proxy, snapshot: &Snapshot| clusters.iter().all(|name| has_endpoints(proxy, snapshot, name));
+                self.placed.insert(name.clone(), given.filter(|(proxy, snapshot)| has(proxy, snapshot)).count());
+            }
         }
     }
 }

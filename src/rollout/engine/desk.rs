@@ -16,8 +16,9 @@ use super::refusal::{Refusal, blame};
 use super::turn::{self, Decision};
 use crate::model::{TrafficPlan, World};
 use crate::rollout::evidence::Collector;
+use crate::rollout::health::Health;
 use crate::rollout::recent::RecentTraffic;
-use crate::rollout::{Command, CommandError, Event, Observation, ReleaseStatus, Rollout};
+use crate::rollout::{Answer, Call, Command, CommandError, Event, ReleaseStatus, Rollout};
 use crate::spec::Loaded;
 use crate::store::{Batch, Store, StoreError};
 use crate::telemetry::NodeReport;
@@ -40,7 +41,7 @@ pub struct Desk {
     pub(super) world: Option<Arc<World>>,
     pub(super) applied_at: Option<Timestamp>,
     /// Whether this process has applied specs yet.
-    applied: bool,
+    pub(super) applied: bool,
     /// Specs that could not be kept and are to be tried again.
     retry: Option<Loaded>,
     pub(super) rollouts: BTreeMap<String, Rollout>,
@@ -58,11 +59,19 @@ pub struct Desk {
     pub(super) objections: HashMap<String, Objections>,
     /// By release, of those that wait for it: how many proxies can be sent routes to the new version.
     pub(super) ready: BTreeMap<String, usize>,
-    /// Of those on their way.
-    pub(super) collectors: BTreeMap<String, Collector>,
+    /// By release, of those that replace endpoints: how many proxies have these as they are published.
+    pub(super) placed: BTreeMap<String, usize>,
+    /// By release and version, of those that are judged.
+    pub(super) collectors: BTreeMap<(String, String), Collector>,
     pub(super) recent: RecentTraffic,
+    /// What the proxies say of the endpoints.
+    pub(super) health: Health,
+    /// By release: since when all of its proxies have what is published, as far as it was looked.
+    pub(super) settled: BTreeMap<String, Instant>,
     pub(super) diagnostics: Vec<String>,
     pub(super) store_error: Option<String>,
+    /// Answers that could not be kept when they came: nobody is asked again as long as the same is wanted.
+    pub(super) unheard: Vec<(String, Answer)>,
     /// Reverts that were published, and windows that were judged, although the store failed.
     pub(super) unkept: Batch,
     time_kept: Instant,
@@ -72,9 +81,13 @@ pub struct Desk {
     pub(super) shown: OrdMap<String, Arc<ReleaseStatus>>,
     /// Releases that something else is to be shown of.
     pub(super) unshown: BTreeSet<String>,
+    /// As in the view.
+    pub(super) journal: OrdMap<String, u64>,
     pub(super) view: watch::Sender<Arc<View>>,
     /// The world in force, for those who sort proxies into fleets.
     worlds: watch::Sender<Option<Arc<World>>>,
+    /// What those outside are to be asked now.
+    pub(super) asked: watch::Sender<Vec<(String, Call)>>,
 }
 
 impl Desk {
@@ -105,18 +118,31 @@ impl Desk {
             audiences: Audiences::default(),
             objections: HashMap::new(),
             ready: BTreeMap::new(),
+            placed: BTreeMap::new(),
             collectors: BTreeMap::new(),
             recent: RecentTraffic::default(),
+            health: Health::default(),
+            settled: BTreeMap::new(),
             diagnostics: Vec::new(),
             store_error: None,
+            unheard: Vec::new(),
             unkept: Batch::default(),
             time_kept: started,
             returning_until,
             shown: OrdMap::new(),
             unshown: BTreeSet::new(),
+            journal: OrdMap::new(),
             view: watch::Sender::new(Arc::default()),
             worlds: watch::Sender::new(None),
+            asked: watch::Sender::new(Vec::new()),
         };
+        for rollout in desk.rollouts.values_mut() {
+            let records = rollout.interrupted();
+            if !records.is_empty() {
+                desk.unkept.records.extend(records.into_iter().map(|record| (rollout.release.clone(), record)));
+                desk.unkept.rollouts.push(rollout.clone());
+            }
+        }
         desk.worlds.send_replace(desk.world.clone());
         if let Some(world) = desk.world.clone() {
             desk.plans = turn::plans(&world, &desk.rollouts);
@@ -137,6 +163,11 @@ impl Desk {
         self.worlds.subscribe()
     }
 
+    /// What those outside are to be asked now, by release, and each change of it.
+    pub fn asked(&self) -> watch::Receiver<Vec<(String, Call)>> {
+        self.asked.subscribe()
+    }
+
     /// Whether there is something to serve: specs, now or from before.
     pub fn can_serve(&self) -> bool {
         self.world.is_some()
@@ -145,13 +176,12 @@ impl Desk {
     /// Takes note of a proxy's counts.
     pub fn note(&mut self, report: &NodeReport) {
         self.recent.add(report);
-        for (release, collector) in &mut self.collectors {
+        self.health.add(report);
+        for ((release, version), collector) in &mut self.collectors {
             let Some(rollout) = self.rollouts.get(release) else { continue };
-            if let Some(canary) = rollout.canary() {
-                let canary = translate::cluster_name(&rollout.service, canary);
-                let baseline = translate::cluster_name(&rollout.service, &rollout.stable);
-                collector.add(report, &canary, &baseline);
-            }
+            let canary = translate::cluster_name(&rollout.service, version);
+            let baseline = translate::cluster_name(&rollout.service, &rollout.stable);
+            collector.add(report, &canary, &baseline);
         }
     }
 
@@ -163,7 +193,9 @@ impl Desk {
         let known = if self.applied { None } else { self.world.clone() };
         let read = loaded.specs.as_ref().map(|specs| Arc::new(specs.world.clone()));
         if let Some(world) = read.filter(|read| !self.applied || self.world.as_ref() != Some(read)).or(known) {
+            let moved = self.world.as_ref().and_then(|present| present.with_endpoints_of(&world));
             match self.apply_world(Arc::clone(&world), now).await {
+                Ok(()) if self.applied && moved.as_ref() == Some(&world) => tracing::debug!("endpoints have changed"),
                 Ok(()) => {
                     self.applied = true;
                     self.applied_at = Some(now);
@@ -177,6 +209,11 @@ impl Desk {
                     problems.extend(refusals.iter().map(|refusal| blame(loaded.specs.as_deref(), refusal)));
                     if refusals.iter().any(|refusal| matches!(refusal, Refusal::NotKept(_))) {
                         self.retry = Some(loaded);
+                    } else if let Some(moved) = moved
+                        && let Err(refusals) = self.apply_world(Arc::new(moved), now).await
+                    {
+                        // What is in force stays, but endpoints come and go all the same.
+                        problems.extend(refusals.iter().map(|refusal| blame(None, refusal)));
                     }
                 }
             }
@@ -224,7 +261,8 @@ impl Desk {
         let spec = world.releases.get(release).ok_or_else(unknown)?;
         let rollout = self.rollouts.get(release).cloned().ok_or_else(unknown)?;
         let again = command == Command::Retry;
-        let transition = rollout.apply(Event::Ordered(command), spec, now)?;
+        let peers = turn::others(&world, &self.rollouts, spec);
+        let transition = rollout.apply(Event::Ordered(command), turn::context(&world, &peers, spec), now)?;
         let mut decision = Decision::default();
         decision.add(release, transition);
         self.decide(&world, decision, now).await?;
@@ -241,6 +279,9 @@ impl Desk {
         if let Some(loaded) = self.retry.take() {
             self.take_specs(loaded, wall).await;
         }
+        for (release, answer) in std::mem::take(&mut self.unheard) {
+            self.answered(&release, answer, wall).await;
+        }
         let Some(world) = self.world.clone() else { return };
         self.look_at(proxies);
         if self.returning_until.is_some_and(|until| now < until) {
@@ -251,32 +292,40 @@ impl Desk {
         let mut windows = Vec::new();
         for name in self.active.clone() {
             let Some((release, rollout)) = world.releases.get(&name).zip(self.rollouts.get(&name)) else { continue };
-            let observation = Observation {
-                elapsed: elapsed.min(LONGEST_TURN),
-                fleet: self.fleet_of(&name),
-                window: self.collectors.get_mut(&name).and_then(Collector::take),
-            };
+            let rollout = rollout.clone();
+            let observation = self.observation(&name, &rollout, elapsed.min(LONGEST_TURN), now);
             windows.extend(observation.window.map(|window| (release, window)));
-            let transition = turn::observe(rollout.clone(), observation, release, wall);
-            if transition.records.is_empty() && !keep_time {
+            let peers = turn::others(&world, &self.rollouts, release);
+            let transition = turn::observe(rollout.clone(), observation, turn::context(&world, &peers, release), wall);
+            let moves = transition.rollout.plan() != rollout.plan();
+            if transition.records.is_empty() && !keep_time && !moves {
                 self.note_rollout(&world, name, transition.rollout);
-            } else if transition.rollout != *rollout || !transition.records.is_empty() {
+            } else if transition.rollout != rollout || !transition.records.is_empty() {
                 decision.add(&name, transition);
             }
         }
         if keep_time {
             self.time_kept = now;
         }
+        let again = decision.each();
         match self.decide(&world, decision, wall).await {
             Ok(()) => {}
             // Shown by `show`; the next turn tries again, and knows what this one saw.
             Err(CommandError::Store(_)) => self.watch(windows),
-            Err(error) => tracing::error!("nothing is decided: {error}"),
+            Err(error) => {
+                tracing::error!("not everything can be decided: {error}");
+                self.decide_each(&world, again, wall).await;
+            }
         }
         self.show();
     }
 
-    async fn decide(&mut self, world: &Arc<World>, decision: Decision, now: Timestamp) -> Result<(), CommandError> {
+    pub(super) async fn decide(
+        &mut self,
+        world: &Arc<World>,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
         if decision.is_empty() && self.unkept.is_empty() {
             return Ok(());
         }
@@ -316,6 +365,7 @@ impl Desk {
             Ok(()) => {
                 self.store_error = None;
                 self.unkept = Batch::default();
+                batch.records.iter().for_each(|(name, _)| *self.journal.entry(name.clone()).or_default() += 1);
             }
             Err(error) => {
                 let text = error.to_string();
@@ -333,7 +383,7 @@ impl Desk {
         decision.log();
         for name in &decision.removed {
             self.rollouts.remove(name);
-            self.collectors.remove(name);
+            self.collectors.retain(|(release, _), _| release != name);
             self.active.remove(name);
             self.unshown.insert(name.clone());
         }
@@ -345,8 +395,10 @@ impl Desk {
         for (name, rollout) in decision.rollouts {
             let before: Option<TrafficPlan> = self.rollouts.get(&name).map(Rollout::plan);
             if before.as_ref() != Some(&rollout.plan()) {
-                self.collectors.entry(name.clone()).or_default().restart();
+                let own = self.collectors.iter_mut().filter(|((release, _), _)| *release == name);
+                own.for_each(|(_, collector)| collector.restart(rollout.basis()));
                 self.audiences.publish(&name);
+                self.settled.remove(&name);
             }
             self.note_rollout(&world, name, rollout);
         }
@@ -379,7 +431,8 @@ impl Desk {
 
     /// Turns to the releases of a world.
     fn follow(&mut self, world: &World) {
-        self.collectors.retain(|name, _| world.releases.contains_key(name));
+        self.collectors.retain(|(name, _), _| world.releases.contains_key(name));
+        self.settled.retain(|name, _| world.releases.contains_key(name));
         self.audiences = Audiences::of(world);
         let moves =
             |(name, release)| self.rollouts.get(name).is_some_and(|rollout: &Rollout| !rollout.is_at_rest(release));

@@ -37,17 +37,19 @@ struct Said {
 
 /// What a release needs of a snapshot.
 struct Needs {
-    /// The cluster of the version on its way.
-    canary: Option<String>,
+    /// The clusters of the versions on their way.
+    canaries: Vec<String>,
     stable: String,
 }
 
 impl Needs {
     fn of(rollout: &Rollout) -> Self {
-        let on_its_way = matches!(rollout.state, State::Progressing(_) | State::Promoting { .. });
-        let canary = rollout.canary().filter(|_| on_its_way);
+        let versions = match &rollout.state {
+            State::Promoting { canary, .. } => vec![canary.as_str()],
+            _ => rollout.judged(),
+        };
         Self {
-            canary: canary.map(|version| cluster_name(&rollout.service, version)),
+            canaries: versions.into_iter().map(|version| cluster_name(&rollout.service, version)).collect(),
             stable: cluster_name(&rollout.service, &rollout.stable),
         }
     }
@@ -55,7 +57,7 @@ impl Needs {
     /// What a resource is to it. Routes and listeners are the whole fleet's: what one of them lacks, a release may need.
     fn part(&self, resource_type: ResourceType, name: &str) -> Option<Part> {
         match resource_type {
-            ResourceType::Cluster | ResourceType::Endpoint if self.canary.as_deref() == Some(name) => {
+            ResourceType::Cluster | ResourceType::Endpoint if self.canaries.iter().any(|own| own == name) => {
                 Some(Part::Canary)
             }
             ResourceType::Cluster | ResourceType::Endpoint => (self.stable == name).then_some(Part::Surroundings),
@@ -162,12 +164,20 @@ pub(super) fn can_take(proxy: &ProxyStatus, snapshot: &Snapshot, cluster: &str) 
     clusters.held.get(cluster) == Some(wanted) && endpoints.all(|(_, name)| has_endpoints(name))
 }
 
+/// Whether a proxy has the endpoints of a cluster as the snapshot has them, or does not ask for them.
+pub(super) fn has_endpoints(proxy: &ProxyStatus, snapshot: &Snapshot, cluster: &str) -> bool {
+    let Some(wanted) = snapshot.get(ResourceType::Endpoint, cluster) else { return true };
+    let Some(endpoints) = proxy.types.get(&ResourceType::Endpoint) else { return true };
+    endpoints.held.get(cluster).is_none_or(|held| held == wanted)
+}
+
 impl Desk {
     /// How far the proxies of a release are, and what they have against it.
     pub(super) fn fleet_of(&self, release: &str) -> FleetState {
         let mut fleet = self.audiences.fleet(release);
         let Some(rollout) = self.rollouts.get(release) else { return fleet };
         fleet.ready = self.ready.get(release).copied().unwrap_or(fleet.proxies);
+        fleet.in_force = self.placed.get(release).map_or(fleet.in_force, |placed| fleet.in_force.min(*placed));
         let needs = Needs::of(rollout);
         let groups = || self.audiences.groups_of(release).iter().filter_map(|group| self.objections.get(group));
         fleet.refusal = groups().filter_map(|of| of.refusal(&needs)).min_by_key(|refusal| refusal.part);
@@ -177,14 +187,16 @@ impl Desk {
 
     /// Who of each fleet is given new configuration first.
     pub(super) fn set_canaries(&self, world: &World) {
-        for (group, fleet, _) in all_groups(world) {
-            self.cache.set_canary(&group, fleet.config_canary.as_ref().map(canary));
+        for group in all_groups(world) {
+            self.cache.set_canary(&group.name(), group.fleet.config_canary.as_ref().map(canary));
         }
     }
 
     /// The groups for which a decision cannot wait: traffic goes back to where it was.
     pub(super) fn in_a_hurry(&self, decision: &Decision, world: &World) -> BTreeSet<String> {
-        let begins = |rollout: &&Rollout| self.rollouts.get(&rollout.release).is_some_and(|b| !goes_back(b));
+        // Each part of a return over a time, too.
+        let moves = |before: &Rollout, rollout: &Rollout| !goes_back(before) || before.plan() != rollout.plan();
+        let begins = |rollout: &&Rollout| self.rollouts.get(&rollout.release).is_some_and(|b| moves(b, rollout));
         let back = decision.rollouts.values().filter(|rollout| goes_back(rollout)).filter(begins);
         let services: BTreeSet<&str> = back.map(|rollout| rollout.service.as_str()).collect();
         if services.is_empty() {
@@ -193,8 +205,8 @@ impl Desk {
         let carries = |services_of: Vec<&str>| services_of.iter().any(|service| services.contains(service));
         all_groups(world)
             .into_iter()
-            .filter(|(_, fleet, _)| carries(fleet.services()))
-            .map(|(group, ..)| group)
+            .filter(|group| carries(group.fleet.services()))
+            .map(|group| group.name())
             .collect()
     }
 
@@ -209,9 +221,13 @@ impl Desk {
 /// On the way to a version that had all the traffic before.
 fn goes_back(rollout: &Rollout) -> bool {
     match &rollout.state {
-        State::Reverting { .. } => true,
-        State::Promoting { canary } => rollout.former.last() == Some(canary),
-        State::Healthy | State::Progressing(_) | State::Reverted { .. } => false,
+        State::Reverting(_) => true,
+        State::Promoting { canary, .. } => rollout.former.contains(canary),
+        State::Healthy
+        | State::Progressing(_)
+        | State::Reverted { .. }
+        | State::Retiring(_)
+        | State::Experimenting(_) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Desk, View};
+use super::{Desk, View, turn};
 use crate::model::World;
 use crate::rollout::{ReleaseStatus, Rollout};
 use crate::translate::{cluster_name, parse_cluster_name};
@@ -11,6 +11,14 @@ use crate::translate::{cluster_name, parse_cluster_name};
 impl Desk {
     /// Sends the view, when it is another one.
     pub(super) fn show(&mut self) {
+        let calls = self.calls();
+        self.asked.send_if_modified(|asked| {
+            let differs = *asked != calls;
+            if differs {
+                *asked = calls;
+            }
+            differs
+        });
         let view = self.render();
         self.view.send_if_modified(|shown| {
             let differs = **shown != view;
@@ -43,12 +51,14 @@ impl Desk {
             services: world.services.len(),
             diagnostics: self.diagnostics.clone(),
             store_error: self.store_error.clone(),
+            journal: self.journal.clone(),
         }
     }
 
     fn status(&self, world: &World, name: &str) -> Option<ReleaseStatus> {
         let (release, rollout): (_, &Rollout) = (world.releases.get(name)?, self.rollouts.get(name)?);
         let recent = |version: &str| self.recent.of(&cluster_name(&rollout.service, version));
-        Some(ReleaseStatus::of(rollout, release, &self.fleet_of(name), recent))
+        let context = turn::context(world, &[], release);
+        Some(ReleaseStatus::of(rollout, context, &self.fleet_of(name), recent))
     }
 }

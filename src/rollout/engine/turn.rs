@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Refusal;
 use crate::model::{Release, Service, TrafficPlan, World};
-use crate::rollout::{Event, Observation, Record, Rollout, State, Transition};
+use crate::rollout::{Context, Event, Observation, Peer, Record, Rollout, Standing, State, Transition};
 use crate::store::Batch;
 use crate::translate::translator::Plans;
 use crate::xds::Snapshot;
@@ -31,9 +31,23 @@ impl Decision {
         self.world.is_none() && self.rollouts.is_empty() && self.removed.is_empty()
     }
 
+    /// The decision for each rollout by itself, those that go back first.
+    pub(super) fn each(&self) -> Vec<Decision> {
+        let of = |name: &String| Decision {
+            rollouts: self.rollouts.get(name).map(|rollout| (name.clone(), rollout.clone())).into_iter().collect(),
+            records: self.records.iter().filter(|(release, _)| release == name).cloned().collect(),
+            ..Decision::default()
+        };
+        let goes_back = |name: &&String| {
+            self.rollouts.get(*name).is_some_and(|rollout| matches!(rollout.state, State::Reverting(_)))
+        };
+        let (back, others): (Vec<&String>, Vec<&String>) = self.rollouts.keys().partition(goes_back);
+        back.into_iter().chain(others).map(of).collect()
+    }
+
     /// The part of it that begins to send traffic back.
     pub(super) fn reverts(&self, before: &BTreeMap<String, Rollout>) -> Decision {
-        let is_back = |rollout: &Rollout| matches!(rollout.state, State::Reverting { .. });
+        let is_back = |rollout: &Rollout| matches!(rollout.state, State::Reverting(_));
         let begins =
             |name: &String, rollout: &Rollout| is_back(rollout) && before.get(name).is_some_and(|b| !is_back(b));
         let rollouts: BTreeMap<String, Rollout> = self
@@ -63,7 +77,10 @@ impl Decision {
         for (release, record) in &self.records {
             match record {
                 Record::Measured { .. } => tracing::debug!(%release, kind = record.kind(), "{}", record.message()),
-                Record::Reverting { .. } | Record::Held { .. } => {
+                Record::Reverting { .. }
+                | Record::Held { .. }
+                | Record::ArmStopped { .. }
+                | Record::Answered { ok: false, .. } => {
                     tracing::warn!(%release, kind = record.kind(), "{}", record.message())
                 }
                 Record::Adopted { .. }
@@ -71,6 +88,16 @@ impl Decision {
                 | Record::Superseded { .. }
                 | Record::StrategyChanged { .. }
                 | Record::StepBegun { .. }
+                | Record::WaveBegun { .. }
+                | Record::Replaced { .. }
+                | Record::Called { .. }
+                | Record::Answered { ok: true, .. }
+                | Record::TriedAgain { .. }
+                | Record::Retiring { .. }
+                | Record::Retired { .. }
+                | Record::Kept { .. }
+                | Record::ExperimentBegun { .. }
+                | Record::Concluded { .. }
                 | Record::Settled { .. }
                 | Record::Waiting { .. }
                 | Record::Judged { .. }
@@ -86,10 +113,35 @@ impl Decision {
 }
 
 /// What a rollout does when this was seen.
-pub(super) fn observe(rollout: Rollout, seen: Observation, release: &Release, now: Timestamp) -> Transition {
+pub(super) fn observe(rollout: Rollout, seen: Observation, context: Context<'_>, now: Timestamp) -> Transition {
+    react(rollout, Event::Observed(seen), context, now)
+}
+
+/// What a rollout does at an event that is no order.
+pub(super) fn react(rollout: Rollout, event: Event, context: Context<'_>, now: Timestamp) -> Transition {
     let before = rollout.clone();
     // Only orders are ever refused.
-    rollout.apply(Event::Observed(seen), release, now).unwrap_or(Transition { rollout: before, records: Vec::new() })
+    rollout.apply(event, context, now).unwrap_or(Transition { rollout: before, records: Vec::new() })
+}
+
+/// The releases that a release depends on, or that go together with it, and how far they are.
+pub(super) fn others(world: &World, rollouts: &BTreeMap<String, Rollout>, of: &Release) -> Vec<Peer> {
+    let of_word = |word| world.releases.values().filter(move |release| release.together.as_ref() == Some(word));
+    let mates = of.together.iter().flat_map(of_word);
+    let needed = of.depends_on.iter().filter_map(|name| world.releases.get(name));
+    let all: BTreeMap<&str, &Release> = mates.chain(needed).map(|release| (release.name.as_str(), release)).collect();
+    let peer = |release: &Release| Peer {
+        release: release.name.clone(),
+        together: release.together.clone(),
+        // One that has just come is taken up in the same turn.
+        standing: rollouts.get(&release.name).map_or(Standing::OnItsWay, |rollout| Standing::of(rollout, release)),
+    };
+    all.into_values().filter(|release| release.name != of.name).map(peer).collect()
+}
+
+/// What surrounds a rollout.
+pub(super) fn context<'a>(world: &'a World, peers: &'a [Peer], release: &'a Release) -> Context<'a> {
+    Context { release, service: world.services.get(&release.service), peers }
 }
 
 /// The rollout of a release under new specs: the one it has; that of a release of the same service under another name;
@@ -111,7 +163,12 @@ pub(super) fn take_up(
     };
     if let Some(rollout) = known.filter(|rollout| was_there(rollout) || has_stable(rollout)) {
         let renamed = Rollout { release: release.name.clone(), ..rollout.clone() };
-        return observe(renamed, Observation::default(), release, now);
+        return observe(
+            renamed,
+            Observation::default(),
+            context(after, &others(after, rollouts, release), release),
+            now,
+        );
     }
     let served = before
         .and_then(|world| world.services.get(&release.service))
@@ -119,7 +176,8 @@ pub(super) fn take_up(
         .and_then(|service| service.versions.keys().next());
     let stable = served.unwrap_or(&release.version);
     let rollout = Rollout::adopt(&release.name, &release.service, stable, now);
-    let mut transition = observe(rollout, Observation::default(), release, now);
+    let peers = others(after, rollouts, release);
+    let mut transition = observe(rollout, Observation::default(), context(after, &peers, release), now);
     transition.records.insert(0, Record::Adopted { version: stable.clone() });
     transition
 }
@@ -130,7 +188,8 @@ pub(super) fn renamed(rollouts: &BTreeMap<String, Rollout>, after: &World) -> Ve
     gone.filter(|rollout| after.release_of(&rollout.service).is_some()).map(|rollout| rollout.release.clone()).collect()
 }
 
-/// Refuses specs in which a version that a rollout needs is missing, or has nowhere to run.
+/// Refuses specs in which a version that a rollout needs is missing, or has nowhere to run. Endpoints that come from a
+/// source come and go by themselves: that refuses nothing.
 pub(super) fn check_versions(world: &World, rollouts: &BTreeMap<String, Rollout>) -> Result<(), Vec<Refusal>> {
     let mut refusals = Vec::new();
     for rollout in rollouts.values() {
@@ -139,7 +198,7 @@ pub(super) fn check_versions(world: &World, rollouts: &BTreeMap<String, Rollout>
             let (service_name, release) = (service.name.clone(), rollout.release.clone());
             match service.versions.get(&version) {
                 None => refusals.push(Refusal::VersionVanished { service: service_name, version, release }),
-                Some(found) if found.endpoints.is_empty() => {
+                Some(found) if found.endpoints.is_empty() && found.source.is_none() => {
                     refusals.push(Refusal::VersionEmptied { service: service_name, version, release });
                 }
                 Some(_) => {}

@@ -5,30 +5,15 @@ use proptest::prelude::*;
 use super::super::fleet::{Part, Refusal, Spread};
 use super::*;
 use crate::analysis::Counts;
-use crate::model::{AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnRejected, Risk, Strategy as Plan, TrafficPlan};
+use crate::model::{AnalysisPolicy, Canary, ErrorsMetric, Step, Strategy as Plan, TrafficPlan};
 
 fn release(version: &str, steps: Vec<Step>) -> Release {
-    Release {
-        name: "checkout".into(),
-        service: "checkout".into(),
-        version: version.into(),
-        strategy: Plan::Canary { steps },
-        analysis: AnalysisPolicy {
-            risk: Risk { false_revert: 0.01, false_advance: 0.05 },
-            errors: Some(ErrorsMetric {
-                tolerate_ratio: 1.1,
-                reject_ratio: 2.0,
-                harmless_rate: 0.01,
-                cluster_size: 1.0,
-            }),
-            ejections: Some(EjectionsMetric { max_excess: 0.2 }),
-            on_no_data: OnNoData::Hold,
-            on_inconclusive: OnInconclusive::Pause,
-        },
-        auto_rollback: true,
-        on_rejected: OnRejected::Hold,
-        paused: false,
-    }
+    let analysis = AnalysisPolicy {
+        errors: Some(ErrorsMetric { tolerate_ratio: 1.1, reject_ratio: 2.0, harmless_rate: 0.01, cluster_size: 1.0 }),
+        ..AnalysisPolicy::default()
+    };
+    let strategy = Plan::Canary(Canary { steps, ..Canary::default() });
+    Release::new("checkout", "checkout", version, strategy, analysis)
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -70,7 +55,12 @@ fn any_fleet() -> impl Strategy<Value = FleetState> {
 fn any_event() -> impl Strategy<Value = Event> {
     let observation =
         (0_u64..3, any_fleet(), proptest::option::of(any_window())).prop_map(|(seconds, fleet, window)| {
-            Event::Observed(Observation { elapsed: Duration::from_secs(seconds), fleet, window })
+            Event::Observed(Observation {
+                elapsed: Duration::from_secs(seconds),
+                fleet,
+                window,
+                ..Observation::default()
+            })
         });
     prop_oneof![
         6 => observation,
@@ -108,7 +98,7 @@ proptest! {
             let before = rollout.clone();
             let kept: Rollout = serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same");
             prop_assert_eq!(&kept, &before, "a crash changes nothing");
-            let Ok(after) = before.clone().apply(event.clone(), &wanted, now) else {
+            let Ok(after) = before.clone().apply(event.clone(), Context::of(&wanted), now) else {
                 prop_assert!(matches!(event, Event::Ordered(_)), "only orders are refused");
                 continue;
             };
@@ -129,8 +119,8 @@ proptest! {
                 prop_assert!(!grew || begun || seen.fleet.is_unhindered(), "nothing advances against a rejection");
                 let first = grew && !begun && before.plan().weight_of(after.rollout.canary().unwrap_or_default()) == Weight::ZERO;
                 prop_assert!(!first || seen.fleet.is_ready(), "no traffic moves to what is not accepted everywhere");
-                let was_reverting = matches!(before.state, State::Reverting { .. });
-                let is_reverting = matches!(after.rollout.state, State::Reverting { .. });
+                let was_reverting = matches!(before.state, State::Reverting(_));
+                let is_reverting = matches!(after.rollout.state, State::Reverting(_));
                 prop_assert!(
                     !was_reverting || is_reverting != seen.fleet.is_settled() || begun,
                     "nothing but the proxies' routes holds a revert"
@@ -151,9 +141,13 @@ fn every_state_is_left_by_abort() {
     let settled = FleetState { proxies: 1, in_force: 1, ready: 1, ..FleetState::default() };
     let mut rollout = stable;
     for _ in 0..4 {
-        let aborted = rollout.clone().apply(Event::Ordered(Command::Abort { reason: String::new() }), &wanted, now);
+        let aborted =
+            rollout.clone().apply(Event::Ordered(Command::Abort { reason: String::new() }), Context::of(&wanted), now);
         assert!(all_to_stable(&aborted.expect("abort is taken").rollout));
-        let seen = Observation { elapsed: Duration::from_secs(1), fleet: settled.clone(), window: None };
-        rollout = rollout.apply(Event::Observed(seen), &wanted, now).expect("observations are taken").rollout;
+        let seen = Observation { elapsed: Duration::from_secs(1), fleet: settled.clone(), ..Observation::default() };
+        rollout =
+            rollout.apply(Event::Observed(seen), Context::of(&wanted), now).expect("observations are taken").rollout;
     }
 }
+
+mod stories;

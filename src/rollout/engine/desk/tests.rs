@@ -12,6 +12,8 @@ use crate::telemetry::ClusterDelta;
 use crate::xds::{Node, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant};
 
 mod held;
+mod outside;
+mod sources;
 
 /// Keeps batches, or refuses to.
 #[derive(Debug, Default)]
@@ -29,6 +31,15 @@ impl Shelf {
     fn rollout(&self, release: &str) -> Rollout {
         let kept = self.kept.lock().expect("a lock");
         kept.iter().flat_map(|batch| &batch.rollouts).rfind(|r| r.release == release).cloned().expect("a rollout")
+    }
+
+    /// By release: how many entries its journal has.
+    fn lines(&self) -> OrdMap<String, u64> {
+        let mut lines = OrdMap::new();
+        for (name, _) in self.kept.lock().expect("a lock").iter().flat_map(|batch| &batch.records) {
+            *lines.entry(name.clone()).or_default() += 1;
+        }
+        lines
     }
 
     fn measured(&self, release: &str) -> Counts {
@@ -57,6 +68,18 @@ impl Store for Shelf {
         }
         self.kept.lock().expect("a lock").push(batch.clone());
         Ok(())
+    }
+
+    fn notified(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn set_notified(&self, _: &str, _: Option<u64>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn journal_end(&self, _: &str) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 
@@ -108,6 +131,11 @@ impl Office {
     }
 
     async fn reads(&mut self, text: &str) {
+        let loaded = self.read(text);
+        self.desk.take_specs(loaded, Timestamp::UNIX_EPOCH).await;
+    }
+
+    fn read(&mut self, text: &str) -> Loaded {
         self.generation += 1;
         let files = if text.is_empty() {
             Vec::new()
@@ -115,8 +143,7 @@ impl Office {
             vec![SourceFile { path: "specs.yaml".into(), bytes: text.as_bytes().to_vec() }]
         };
         let read = crate::spec::parse(&files, Settings { envoy_patches: true }).expect("valid specs");
-        let loaded = Loaded { specs: Some(Arc::new(read)), generation: self.generation, ..Loaded::default() };
-        self.desk.take_specs(loaded, Timestamp::UNIX_EPOCH).await;
+        Loaded { specs: Some(Arc::new(read)), generation: self.generation, ..Loaded::default() }
     }
 
     /// A second passes, in which the proxy has what is published and reports these failed/total requests of `a`'s
@@ -178,9 +205,13 @@ async fn a_failing_store_does_not_blind_the_guard() {
     }
     assert_eq!(office.phase("a"), Phase::Reverting, "what was seen is not forgotten");
     assert!(matches!(office.shelf.rollout("a").state, State::Progressing(_)));
+    let told = office.desk.view().borrow().journal.clone();
+    assert_eq!(told, office.shelf.lines(), "what is not kept is in no journal yet");
     office.shelf.fails(false);
     office.second((0, 0), (0, 0)).await;
     assert!(matches!(office.shelf.rollout("a").state, State::Reverting { .. } | State::Reverted { .. }));
+    assert_eq!(office.desk.view().borrow().journal, office.shelf.lines());
+    assert!(office.shelf.lines().get("a") > told.get("a"));
     assert!(office.shelf.measured("a").requests > 60, "and is kept as soon as the store is back");
 }
 
@@ -211,9 +242,13 @@ async fn an_abort_that_is_carried_out_unkept_is_not_told_as_refused() {
     let aborted = office.desk.order("a", Command::Abort { reason: String::new() }, Timestamp::UNIX_EPOCH).await;
     assert_eq!(aborted.expect("it was carried out").phase, Phase::Reverting);
     assert!(office.desk.view().borrow().store_error.is_some());
+    let told = office.desk.view().borrow().journal.clone();
+    assert_eq!(told, office.shelf.lines(), "what is not kept is in no journal yet");
     office.shelf.fails(false);
     office.second((0, 0), (0, 0)).await;
     assert!(matches!(office.shelf.rollout("a").state, State::Reverting { .. } | State::Reverted { .. }));
+    assert_eq!(office.desk.view().borrow().journal, office.shelf.lines());
+    assert!(office.shelf.lines().get("a") > told.get("a"));
 }
 
 #[tokio::test]
@@ -243,10 +278,11 @@ async fn a_flood_of_orders_does_not_keep_the_guard_from_looking() {
         cache: Cache::new(),
         proxies: crate::xds::Proxies::default(),
         reports,
+        answers: tokio::sync::mpsc::channel(1).1,
         specs,
         stop,
     };
-    let (engine, handle, _worlds) = crate::rollout::engine::Engine::start(inputs).expect("an empty store");
+    let (engine, handle, _worlds, _calls) = crate::rollout::engine::Engine::start(inputs).expect("an empty store");
     tokio::spawn(engine.run());
     let mut view = handle.view();
     view.wait_for(|view| view.store_error.is_some()).await.expect("the engine runs");
