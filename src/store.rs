@@ -5,6 +5,7 @@
 
 pub mod redb;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -83,6 +84,24 @@ pub trait Store: History {
     /// # Errors
     /// When it was not kept. Then nothing of it was.
     fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Who has been told of which journal how far: by a key of the notifier's own, the sequence of the last entry.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn notified(&self) -> Result<BTreeMap<String, u64>, StoreError>;
+
+    /// Keeps how far somebody has been told, durably; `None` forgets them.
+    ///
+    /// # Errors
+    /// When it was not kept.
+    fn set_notified(&self, key: &str, sequence: Option<u64>) -> Result<(), StoreError>;
+
+    /// The sequence of the last entry of a release's journal; 0 when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn journal_end(&self, release: &str) -> Result<u64, StoreError>;
 }
 
 /// A line of a release's journal.

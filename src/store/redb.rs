@@ -6,6 +6,7 @@
 
 mod snapshots;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ const JOURNAL_KEPT: u64 = 20_000;
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const ROLLOUTS: TableDefinition<&str, &[u8]> = TableDefinition::new("rollouts");
 const JOURNAL: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("journal");
+const NOTIFIED: TableDefinition<&str, u64> = TableDefinition::new("notified");
 /// A [`Store`] in one redb file, opened by one process at a time.
 pub struct RedbStore {
     open: Box<Open>,
@@ -116,6 +118,7 @@ impl RedbStore {
             meta.insert("format", encode(&FORMAT, doing)?.as_slice()).while_doing(doing)?;
             write.open_table(ROLLOUTS).while_doing(doing)?;
             write.open_table(JOURNAL).while_doing(doing)?;
+            write.open_table(NOTIFIED).while_doing(doing)?;
             let mut tables = Tables::open(&write)?;
             if found == Some(1) {
                 snapshots::take_over(&write, &mut tables)?;
@@ -150,6 +153,26 @@ impl Store for RedbStore {
     fn commit(&self, batch: &Batch) -> Result<()> {
         self.write(batch).inspect_err(|_| self.let_go())
     }
+
+    fn notified(&self) -> Result<BTreeMap<String, u64>> {
+        let doing = "reading who was notified";
+        let read = self.database()?.begin_read().while_doing(doing)?;
+        let table = read.open_table(NOTIFIED).while_doing(doing)?;
+        let row = |(key, sequence): (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, u64>)| {
+            (key.value().to_owned(), sequence.value())
+        };
+        table.iter().while_doing(doing)?.map(|found| found.map(row).while_doing(doing)).collect()
+    }
+
+    fn set_notified(&self, key: &str, sequence: Option<u64>) -> Result<()> {
+        self.write_notified(key, sequence).inspect_err(|_| self.let_go())
+    }
+
+    fn journal_end(&self, release: &str) -> Result<u64> {
+        let doing = "reading the journal's end";
+        let read = self.database()?.begin_read().while_doing(doing)?;
+        newest(&read.open_table(JOURNAL).while_doing(doing)?, release, doing)
+    }
 }
 
 impl RedbStore {
@@ -181,6 +204,19 @@ impl RedbStore {
         Ok(())
     }
 
+    fn write_notified(&self, key: &str, sequence: Option<u64>) -> Result<()> {
+        let doing = "keeping who was notified";
+        let write = self.database()?.begin_write().while_doing(doing)?;
+        {
+            let mut table = write.open_table(NOTIFIED).while_doing(doing)?;
+            match sequence {
+                Some(sequence) => table.insert(key, sequence).while_doing(doing)?,
+                None => table.remove(key).while_doing(doing)?,
+            };
+        }
+        write.commit().while_doing(doing)
+    }
+
     /// A group's newest snapshot; one without resources when it has none.
     fn read_newest(&self, group: &str) -> Result<Arc<Snapshot>> {
         let read = self.database()?.begin_read().while_doing("reading a snapshot")?;
@@ -196,9 +232,7 @@ fn append(write: &WriteTransaction, batch: &Batch) -> Result<()> {
     let doing = "writing the journal";
     let mut journal = write.open_table(JOURNAL).while_doing(doing)?;
     for (release, record) in &batch.records {
-        let newest =
-            journal.range((release.as_str(), 0)..=(release.as_str(), u64::MAX)).while_doing(doing)?.next_back();
-        let sequence = newest.transpose().while_doing(doing)?.map_or(0, |(key, _)| key.value().1) + 1;
+        let sequence = newest(&journal, release, doing)? + 1;
         let entry = encode(&Entry { at: batch.at, record: record.clone() }, doing)?;
         journal.insert((release.as_str(), sequence), entry.as_slice()).while_doing(doing)?;
         if let Some(old) = sequence.checked_sub(JOURNAL_KEPT) {
@@ -206,6 +240,12 @@ fn append(write: &WriteTransaction, batch: &Batch) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The sequence of a journal's last entry; 0 when there is none.
+fn newest(journal: &impl ReadableTable<(&'static str, u64), &'static [u8]>, release: &str, doing: &str) -> Result<u64> {
+    let newest = journal.range((release, 0)..=(release, u64::MAX)).while_doing(doing)?.next_back();
+    Ok(newest.transpose().while_doing(doing)?.map_or(0, |(key, _)| key.value().1))
 }
 
 impl History for RedbStore {

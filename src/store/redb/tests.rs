@@ -137,6 +137,24 @@ fn a_removed_release_leaves_its_journal() {
 }
 
 #[test]
+fn who_was_told_how_far_is_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    {
+        let store = RedbStore::open(directory.path()).expect("a store");
+        assert_eq!(store.journal_end("checkout").expect("no journal"), 0);
+        let records = vec![("checkout".to_owned(), Record::Adopted { version: "v1".into() }); 3];
+        store.commit(&Batch { at: at(1), records, ..Batch::default() }).expect("kept");
+        assert_eq!(store.journal_end("checkout").expect("the journal"), 3);
+        assert_eq!(store.journal_end("check").expect("no journal"), 0);
+        for (key, sequence) in [("a", Some(1)), ("a", Some(2)), ("b", Some(3)), ("b", None), ("c", None)] {
+            store.set_notified(key, sequence).expect("kept");
+        }
+    }
+    let store = RedbStore::open(directory.path()).expect("the store again");
+    assert_eq!(store.notified().expect("what was kept"), [("a".to_owned(), 2)].into());
+}
+
+#[test]
 fn the_same_content_is_one_snapshot_and_the_newest_comes_first() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = RedbStore::open(directory.path()).expect("a store");

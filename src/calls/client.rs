@@ -1,0 +1,181 @@
+//! SHELL: one HTTP request, and what came of it in words that a person can act on.
+//!
+//! Each request has a connection of its own, which ends with it: they are few, and whoever is called sees at once that
+//! an answer is no longer wanted. Redirects are not followed: what is signed is for whom it was addressed to.
+
+use std::error::Error;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+
+/// How much of an answer is read. Only its beginning is ever shown.
+const LONGEST_BODY: usize = 64 << 10;
+/// How many characters of it are shown.
+const SHOWN: usize = 200;
+
+/// Makes requests. Clones share what they are made with.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Client {
+    /// One that trusts whom the system trusts (or the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name).
+    pub fn new() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (trusted, _) = roots.add_parsable_certificates(found.certs);
+        if trusted == 0 {
+            let why = found.errors.first().map_or_else(|| "the system has none".to_owned(), ToString::to_string);
+            tracing::warn!("no root certificates: no https:// URL can be called ({why}); install ca-certificates");
+        }
+        Self::trusting(roots)
+    }
+
+    /// One that trusts these.
+    pub fn trusting(roots: RootCertStore) -> Self {
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring knows all versions of TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let https =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .retry_canceled_requests(false)
+            .build(https);
+        Self { inner }
+    }
+
+    /// `POST`s a body.
+    ///
+    /// # Errors
+    /// See [`Client::get`].
+    pub async fn post(&self, url: &str, headers: HeaderMap, body: Bytes, timeout: Duration) -> Result<String, String> {
+        self.ask(Method::POST, url, headers, body, timeout).await
+    }
+
+    /// `GET`s a page. The first line of what was said, or the status when nothing was.
+    ///
+    /// # Errors
+    /// Unless the whole answer is there in time and its status is of class 2xx: why not, in a few words.
+    pub async fn get(&self, url: &str, timeout: Duration) -> Result<String, String> {
+        self.ask(Method::GET, url, HeaderMap::new(), Bytes::new(), timeout).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<String, String> {
+        let uri: Uri = url.parse().map_err(|e| format!("{url} is not a URL: {e}"))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let exchange = async {
+            let answer = self.inner.request(request).await.map_err(|error| in_words(&error))?;
+            let (status, location) = (answer.status(), answer.headers().get(LOCATION).cloned());
+            let said = first_line(&read(answer).await?);
+            match (status, location) {
+                (status, _) if status.is_success() && said.is_empty() => Ok(status.to_string()),
+                (status, _) if status.is_success() => Ok(said),
+                (status, Some(to)) if status.is_redirection() => {
+                    let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+                    Err(format!("answered {status} to {to}: redirects are not followed"))
+                }
+                (status, _) => Err(answered(status, &said)),
+            }
+        };
+        tokio::time::timeout(timeout, exchange).await.map_err(|_| format!("no answer within {timeout:?}"))?
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn answered(status: StatusCode, said: &str) -> String {
+    if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") }
+}
+
+/// The beginning of a body. One that is longer than that is as good as one that is not.
+async fn read<B>(answer: Response<B>) -> Result<Vec<u8>, String>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    let mut body = pin!(Limited::new(answer.into_body(), LONGEST_BODY));
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => break,
+            Err(error) => return Err(in_words(&*error)),
+        }
+    }
+    Ok(read)
+}
+
+/// The first line that is not empty, without control characters, as far as it is shown.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
+}
+
+/// The innermost cause is the one to know; some have plain words.
+pub(super) fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    loop {
+        if let Some(words) = plain(cause) {
+            return words;
+        }
+        // What an I/O error wraps is not its source.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source()) {
+            Some(inner) => cause = inner,
+            None => return cause.to_string(),
+        }
+    }
+}
+
+fn plain(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = cause.downcast_ref() {
+        return Some(format!("its certificate is not one that we trust: {why}"));
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionRefused => Some("connection refused".to_owned()),
+        io::ErrorKind::ConnectionReset => Some("connection reset".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_one_short_line() {
+        assert_eq!(first_line(b"\r\n  no: 3 of 12 tests failed \r\nsee the log"), "no: 3 of 12 tests failed");
+        assert_eq!(first_line("ä".repeat(300).as_bytes()), "ä".repeat(200));
+        assert_eq!(first_line(b"\x1b[31mred\xff"), "[31mred\u{fffd}");
+        assert_eq!(first_line(b""), "");
+    }
+}
