@@ -16,7 +16,8 @@ fn main() -> Result<()> {
 
 fn admin_api(out: &Path) -> Result<()> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["release", "snapshot", "proxy", "quarantine", "spec"].map(|name| format!("serin/v1/{name}.proto"));
+    let files =
+        ["release", "snapshot", "proxy", "quarantine", "spec", "endpoint"].map(|name| format!("serin/v1/{name}.proto"));
     let set = protox::compile(files, ["proto"])?;
     fs::write(out.join("serin_v1.bin"), prost::Message::encode_to_vec(&set))?;
     tonic_prost_build::configure()

@@ -8,6 +8,7 @@
 //! no error text is without a limit.
 
 mod convert;
+mod endpoint;
 mod error;
 mod health;
 mod proxy;
@@ -26,11 +27,13 @@ use tonic::service::Routes;
 pub use self::health::{HealthService, health};
 
 use self::error::AdminError;
+use self::proto::endpoint_service_server::EndpointServiceServer;
 use self::proto::proxy_service_server::ProxyServiceServer;
 use self::proto::quarantine_service_server::QuarantineServiceServer;
 use self::proto::release_service_server::ReleaseServiceServer;
 use self::proto::snapshot_service_server::SnapshotServiceServer;
 use self::proto::spec_service_server::SpecServiceServer;
+use crate::endpoints::Registry;
 use crate::rollout::engine::EngineHandle;
 use crate::store::History;
 use crate::xds::{Cache, Proxies};
@@ -51,12 +54,13 @@ pub const MAX_DECODED: usize = 4 << 20;
 pub const MAX_ENCODED: usize = 64 << 20;
 
 /// The services that this module answers for, by their full names.
-pub const SERVICES: [&str; 5] = [
+pub const SERVICES: [&str; 6] = [
     <ReleaseServiceServer<()> as NamedService>::NAME,
     <SnapshotServiceServer<()> as NamedService>::NAME,
     <ProxyServiceServer<()> as NamedService>::NAME,
     <QuarantineServiceServer<()> as NamedService>::NAME,
     <SpecServiceServer<()> as NamedService>::NAME,
+    <EndpointServiceServer<()> as NamedService>::NAME,
 ];
 
 /// Gives a generated server its limits. Answers are compressed for callers that ask for it; compressed requests are
@@ -78,6 +82,7 @@ pub fn routes(
     history: Arc<dyn History>,
     cache: Cache,
     proxies: Proxies,
+    endpoints: Registry,
     stop: watch::Receiver<bool>,
 ) -> Routes {
     let releases = release::ReleaseApi { engine: engine.clone(), history: Arc::clone(&history), stop: stop.clone() };
@@ -91,6 +96,7 @@ pub fn routes(
         .add_service(limited!(ProxyServiceServer::new(proxy::ProxyApi { cache, proxies })))
         .add_service(limited!(QuarantineServiceServer::new(quarantine)))
         .add_service(limited!(SpecServiceServer::new(spec::SpecApi { engine })))
+        .add_service(limited!(EndpointServiceServer::new(endpoint::EndpointApi { endpoints })))
         .add_service(health(&SERVICES, stop))
         .add_service(limited!(reflection().build_v1().expect(written_by_build)))
         .add_service(limited!(reflection().build_v1alpha().expect(written_by_build)))

@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod client;
+mod endpoints;
 mod events;
 mod failure;
 mod get;
@@ -14,6 +15,7 @@ mod json;
 mod output;
 mod proxies;
 mod quarantine;
+mod register;
 mod release;
 mod serve;
 mod snapshots;
@@ -47,11 +49,15 @@ enum Verb {
     Pause(steer::Pause),
     Resume(steer::Resume),
     Abort(steer::Abort),
+    Undo(steer::Undo),
     Retry(steer::Retry),
     Events(events::Args),
     Snapshots(snapshots::Args),
     Proxies(proxies::Args),
     Quarantine(quarantine::Args),
+    Endpoints(endpoints::Args),
+    Register(register::Register),
+    Deregister(register::Deregister),
     Specs(specs::Args),
     Bootstrap(bootstrap::Args),
     Healthcheck(healthcheck::Args),
@@ -91,11 +97,15 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Pause(args) => wait_for(steer::pause(args)),
         Verb::Resume(args) => wait_for(steer::resume(args)),
         Verb::Abort(args) => wait_for(steer::abort(args)),
+        Verb::Undo(args) => wait_for(steer::undo(args)),
         Verb::Retry(args) => wait_for(steer::retry(args)),
         Verb::Events(args) => wait_for(events::run(args)),
         Verb::Snapshots(args) => wait_for(snapshots::run(args)),
         Verb::Proxies(args) => wait_for(proxies::run(args)),
         Verb::Quarantine(args) => wait_for(quarantine::run(args)),
+        Verb::Endpoints(args) => wait_for(endpoints::run(args)),
+        Verb::Register(args) => wait_for(register::register(args)),
+        Verb::Deregister(args) => wait_for(register::deregister(args)),
         Verb::Specs(args) => wait_for(specs::run(args)),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Healthcheck(args) => wait_for(healthcheck::run(args)),

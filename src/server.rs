@@ -15,7 +15,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::RoutesBuilder;
 
 use crate::admin;
-use crate::rollout::engine::{Engine, EngineHandle, Inputs};
+use crate::calls::{Caller, Secrets};
+use crate::endpoints;
+use crate::notify::Notifier;
+use crate::rollout::engine::{Calls, Engine, EngineHandle, Inputs};
 use crate::spec;
 use crate::store::redb::RedbStore;
 use crate::store::{History, Store};
@@ -25,6 +28,8 @@ use crate::xds::{self, Cache, Proxies, listen};
 
 /// How many reports may wait for the engine. Further ones are dropped and counted: missing data hold, they never advance.
 const REPORTS_WAITING: usize = 8192;
+/// How many answers from outside wait for the engine.
+const ANSWERS_WAITING: usize = 64;
 /// Connections that may wait to be accepted: all proxies come back at once after a restart, and who finds the queue full
 /// tries again only after seconds.
 const BACKLOG: u32 = 16_384;
@@ -48,6 +53,8 @@ pub struct ServeOptions {
     pub rescan: Duration,
     /// What the specs may ask for.
     pub allowed: spec::Settings,
+    /// The files of the secrets that specs name.
+    pub secrets: Vec<(String, PathBuf)>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -70,20 +77,37 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let proxies = Proxies::default();
     let (sink, reports) = mpsc::channel(REPORTS_WAITING);
     let telemetry = Telemetry::new(sink);
-    let specs = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan, options.allowed);
+    let written = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan, options.allowed);
+    let (resolved, specs) = watch::channel(spec::Loaded::default());
+    let secrets = Arc::new(Secrets::from_flags(options.secrets.clone())?);
+    let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
+    let caller = Caller::new(Arc::clone(&secrets), answer);
+    let notifier = Notifier::new(Arc::clone(&store) as Arc<dyn Store>, secrets);
+    let (hooks, notifications) = (caller.hooks(), notifier.tally());
     let inputs = Inputs {
         store: Arc::clone(&store) as Arc<dyn Store>,
         cache: cache.clone(),
         proxies: proxies.clone(),
         reports,
+        answers,
         specs,
         stop: stopped.clone(),
     };
-    let (engine, handle, worlds) = Engine::start(inputs)?;
+    let (engine, handle, worlds, calls) = Engine::start(inputs)?;
+    let registry = endpoints::start(endpoints::Inputs {
+        specs: written,
+        resolved,
+        restored: worlds.borrow().clone(),
+        directory: options.specs.clone(),
+        resolver: endpoints::system(),
+        stop: stopped.clone(),
+    });
 
     let readiness = Readiness::default();
     let mut engine = tokio::spawn(engine.run());
     tokio::spawn(tell_readiness(readiness.clone(), handle.clone()));
+    tokio::spawn(conduct(caller, calls));
+    tokio::spawn(notifier.run(worlds.clone(), handle.view(), stopped.clone()));
 
     let (conducted, failed) = (proxies.clone(), telemetry.clone());
     tokio::spawn(cache.clone().conduct(conducted, move |node| failed.errors(node)));
@@ -96,11 +120,12 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let routes = discovery.routes(status.routes(reports.routes()));
     let xds_server = listen::serve(xds_socket, routes, stalls.clone(), until(stopped.clone()));
     let history = store as Arc<dyn History>;
-    let admin = admin::routes(handle.clone(), history, cache.clone(), proxies.clone(), stopped.clone());
+    let admin = admin::routes(handle.clone(), history, cache.clone(), proxies.clone(), registry, stopped.clone());
     let admin_server = limits::admin_side()
         .add_routes(status.routes(admin))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_socket), until(stopped.clone()));
-    let state = WebState { view: handle.view(), proxies, cache, discovery, stalls, readiness };
+    let view = handle.view();
+    let state = WebState { view, proxies, cache, discovery, stalls, readiness, hooks, notifications };
     let web_server = axum::serve(http_socket, limits::pages(web::router(state))).with_graceful_shutdown(until(stopped));
 
     tracing::info!(xds = %bound[0], admin = %bound[1], http = %bound[2], "serving");
@@ -125,6 +150,17 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Makes the calls that the engine wants made. They end with the engine.
+async fn conduct(mut caller: Caller, mut calls: Calls) {
+    loop {
+        let wanted = calls.borrow_and_update().clone();
+        caller.conduct(wanted);
+        if calls.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 pub use readiness::{Readiness, ReadinessTask};
 
 use self::metrics::Delivery;
+use crate::calls::Tally;
 use crate::rollout::engine::View;
 use crate::xds::connection::Stalls;
 use crate::xds::{self, Cache, Proxies, withheld};
@@ -43,6 +44,10 @@ pub struct WebState {
     pub stalls: Stalls,
     /// What must be done before the server is ready.
     pub readiness: Readiness,
+    /// What the tries of hooks came to.
+    pub hooks: Tally,
+    /// What the notifications came to.
+    pub notifications: Tally,
 }
 
 impl WebState {
@@ -104,6 +109,8 @@ async fn metrics(State(state): State<WebState>) -> Response {
         quarantined: view.groups.keys().map(parked).collect(),
         waiting: state.discovery.waiting(),
         stalled: state.stalls.closed(),
+        hooks: state.hooks.read(),
+        notifications: state.notifications.read(),
     };
     match metrics::render(&view, &state.proxies.list(), &delivery) {
         Ok(text) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, text),

@@ -1,7 +1,11 @@
 //! Every call of `serin.v1`, its errors, and what comes with it: reflection, health, limits.
 
+#[path = "admin_api/endpoints.rs"]
+mod endpoints;
 #[path = "admin_api/harness.rs"]
 mod harness;
+#[path = "admin_api/journals.rs"]
+mod journals;
 #[path = "admin_api/quarantine.rs"]
 mod quarantine;
 #[path = "admin_api/releases.rs"]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "cli/endpoints.rs"]
+mod endpoints;
 #[path = "cli/fake.rs"]
 mod fake;
 
@@ -113,6 +115,8 @@ async fn orders_print_a_line() {
         ("pause checkout", "release checkout held: Progressing, v2 at 5%: comparing v2 with v1\n"),
         ("resume checkout", "release checkout resumed: Progressing, v2 at 5%: comparing v2 with v1\n"),
         ("abort checkout --reason slow", "release checkout aborted: Reverting, v2 at 5%: aborted: slow\n"),
+        ("undo checkout", "release checkout undone: Reverting, v2 at 5%: back to v1\n"),
+        ("undo checkout --to v0", "release checkout undone: Reverting, v2 at 5%: back to v0\n"),
     ] {
         let got = run(line, server).await;
         assert_eq!((code(&got), out(&got).as_str(), err(&got).as_str()), (Some(0), expected, ""), "{line}");
@@ -130,6 +134,28 @@ async fn the_journal_is_read_to_its_end() {
     let got = json(&run("events checkout --after 900 --limit 1200 -o json", server).await);
     let events = got["events"].as_array().unwrap();
     assert_eq!((events.len(), &events[0]["sequence"]), (1_200, &"901".into()));
+}
+
+#[tokio::test]
+async fn a_journal_is_followed_through_the_servers_restart() {
+    let server = fake::start().await;
+    let got = run("events checkout --follow", server).await;
+    let expected = "\
+1      1970-01-01T00:00:00.000Z   settled           entry 1
+3      1970-01-01T00:00:00.000Z   settled           entry 3
+4      1970-01-01T00:00:00.000Z   settled           entry 4
+";
+    assert_eq!((code(&got), out(&got).as_str()), (Some(4), expected), "{}", err(&got));
+    let ended = "there is no release named checkout any more";
+    assert!(err(&got).contains("lost the server") && err(&got).contains(ended), "{}", err(&got));
+    let got = run("events checkout --follow --after 1 -o json", server).await;
+    let numbers: Vec<serde_json::Value> = out(&got)
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].clone())
+        .collect();
+    assert_eq!(numbers, ["2", "3", "4", "5"]);
+    assert_eq!(code(&run("events absent --follow", server).await), Some(4));
+    assert_eq!(code(&run("events checkout --follow --limit 3", server).await), Some(2));
 }
 
 #[tokio::test]

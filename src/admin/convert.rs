@@ -9,7 +9,7 @@ use envoy_types::pb::google::protobuf::{self, Any};
 use super::proto;
 use crate::analysis::Evidence;
 use crate::rollout::engine::View;
-use crate::rollout::{Phase, ReleaseStatus, ShareStatus};
+use crate::rollout::{Failed, Phase, ReleaseStatus, ShareStatus};
 use crate::store::{JournalEntry, SnapshotRecord};
 use crate::xds::{
     self, Compared, Held, Parked, ProxyStatus, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant,
@@ -73,7 +73,17 @@ pub(super) fn release(status: &ReleaseStatus) -> proto::Release {
         changed_at: Some(timestamp(status.changed_at)),
         shares: status.shares.iter().map(share).collect(),
         held: status.held,
+        routing: status.routing.clone(),
+        waits: status.waits.clone().unwrap_or_default(),
+        calls: status.calls.clone(),
+        endpoints: status.endpoints.clone().unwrap_or_default(),
+        failed: status.failed.as_ref().map(failed),
+        way_back: status.way_back.clone(),
     }
+}
+
+fn failed(Failed { version, times }: &Failed) -> proto::FailedVersion {
+    proto::FailedVersion { version: version.clone(), times: *times }
 }
 
 fn phase(phase: Phase) -> proto::Phase {
@@ -114,13 +124,14 @@ fn evidence(evidence: &Evidence) -> proto::Evidence {
 }
 
 /// A line of a journal.
-pub(super) fn event(entry: JournalEntry) -> proto::ReleaseEvent {
+pub(super) fn event(release: &str, entry: JournalEntry) -> proto::ReleaseEvent {
     proto::ReleaseEvent {
         sequence: entry.sequence,
         at: Some(timestamp(entry.at)),
         kind: entry.kind,
         message: entry.message,
         json: entry.json,
+        release: release.to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@
 use tonic::{Code, Status};
 
 use crate::descriptors::DescriptorError;
+use crate::endpoints::RegistryError;
 use crate::rollout::CommandError;
 use crate::store::StoreError;
 use crate::xds::ResourceType;
@@ -43,10 +44,35 @@ pub(super) enum AdminError {
     UnknownType(String),
     #[error("a reason has at most {limit} bytes, this one has {length}")]
     ReasonTooLong { limit: usize, length: usize },
+    #[error("{error}: {}", some("there are", "there are none", .known))]
+    NotThere { error: RegistryError, known: Vec<String> },
+    #[error(transparent)]
+    Registry(RegistryError),
+    #[error("{0:?} is no address: write IP address and port as the proxies reach it, such as 10.0.0.1:8080")]
+    NoAddress(String),
+    #[error("{weight} is no weight: it is 1 to {greatest}")]
+    NoWeight { weight: u32, greatest: u32 },
+    #[error("a zone has at most {longest} bytes, all of them printable, such as eu-1a")]
+    NoZone { longest: usize },
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
     #[error("reading history: {0}")]
     Reader(#[from] tokio::task::JoinError),
+}
+
+impl From<RegistryError> for AdminError {
+    /// Whoever misspelt a name is told the names there are.
+    fn from(error: RegistryError) -> Self {
+        match &error {
+            RegistryError::UnknownService { known, .. } | RegistryError::UnknownVersion { known, .. } => {
+                AdminError::NotThere { known: known.clone(), error }
+            }
+            RegistryError::NotRegistered { .. }
+            | RegistryError::UnknownEndpoint { .. }
+            | RegistryError::TooMany { .. }
+            | RegistryError::Stopped => AdminError::Registry(error),
+        }
+    }
 }
 
 impl From<AdminError> for Status {
@@ -58,14 +84,25 @@ impl From<AdminError> for Status {
             | AdminError::UnknownProxy(_)
             | AdminError::UnknownVersion { .. }
             | AdminError::NotCurrent { .. }
+            | AdminError::NotThere { .. }
+            | AdminError::Registry(
+                RegistryError::UnknownEndpoint { .. }
+                | RegistryError::UnknownService { .. }
+                | RegistryError::UnknownVersion { .. },
+            )
             | AdminError::NothingBefore { .. } => Code::NotFound,
             AdminError::Command(CommandError::Refused(_)) | AdminError::NothingIntended(_) => Code::FailedPrecondition,
-            AdminError::Command(CommandError::Store(_) | CommandError::Stopped) | AdminError::Store(_) => {
-                Code::Unavailable
-            }
+            AdminError::Registry(RegistryError::NotRegistered { .. }) => Code::FailedPrecondition,
+            AdminError::Registry(RegistryError::TooMany { .. }) => Code::ResourceExhausted,
+            AdminError::Command(CommandError::Store(_) | CommandError::Stopped)
+            | AdminError::Store(_)
+            | AdminError::Registry(RegistryError::Stopped) => Code::Unavailable,
             AdminError::AmbiguousVersion { .. }
             | AdminError::NotAVersion(_)
             | AdminError::UnknownType(_)
+            | AdminError::NoAddress(_)
+            | AdminError::NoWeight { .. }
+            | AdminError::NoZone { .. }
             | AdminError::ReasonTooLong { .. } => Code::InvalidArgument,
             AdminError::Descriptor(_) | AdminError::Reader(_) => Code::Internal,
         };

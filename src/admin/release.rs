@@ -2,6 +2,8 @@
 //!
 //! Every order is logged with where it came from and what came of it.
 
+mod follow;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use self::follow::Follow;
 use super::error::AdminError;
 use super::proto::{self, release_service_server::ReleaseService};
 use super::{convert, off_the_runtime};
@@ -161,6 +164,18 @@ impl ReleaseService for ReleaseApi {
         Ok(Response::new(proto::AbortReleaseResponse { release: Some(release) }))
     }
 
+    async fn undo_release(
+        &self,
+        request: Request<proto::UndoReleaseRequest>,
+    ) -> Result<Response<proto::UndoReleaseResponse>, Status> {
+        let undo = |r: proto::UndoReleaseRequest| {
+            let to = Some(r.to).filter(|to| !to.is_empty());
+            Ok((r.name, Command::Undo { to }))
+        };
+        let release = self.order(request, undo).await?;
+        Ok(Response::new(proto::UndoReleaseResponse { release: Some(release) }))
+    }
+
     async fn retry_release(
         &self,
         request: Request<proto::RetryReleaseRequest>,
@@ -180,16 +195,45 @@ impl ReleaseService for ReleaseApi {
         };
         let view = Arc::clone(&self.engine.view().borrow());
         let history = Arc::clone(&self.history);
-        let entries = off_the_runtime(move || {
+        let events = off_the_runtime(move || {
             let entries = history.journal(&name, after, limit)?;
             // The journal of a release outlives it: only without any line is it unknown.
             let known = !entries.is_empty()
                 || view.releases.contains_key(&name)
                 || (after > 0 && !history.journal(&name, 0, 1)?.is_empty());
-            if known { Ok(entries) } else { Err(unknown(name, &view)) }
+            if known {
+                Ok(entries.into_iter().map(|entry| convert::event(&name, entry)).collect())
+            } else {
+                Err(unknown(name, &view))
+            }
         })
         .await?;
-        let events = entries.into_iter().map(convert::event).collect();
         Ok(Response::new(proto::ListReleaseEventsResponse { events }))
+    }
+
+    type WatchReleaseEventsStream =
+        Pin<Box<dyn Stream<Item = Result<proto::WatchReleaseEventsResponse, Status>> + Send>>;
+
+    async fn watch_release_events(
+        &self,
+        request: Request<proto::WatchReleaseEventsRequest>,
+    ) -> Result<Response<Self::WatchReleaseEventsStream>, Status> {
+        let proto::WatchReleaseEventsRequest { mut names, after } = request.into_inner();
+        names.sort_unstable();
+        names.dedup();
+        let view = Arc::clone(&self.engine.view().borrow());
+        let history = Arc::clone(&self.history);
+        let names = off_the_runtime(move || {
+            for name in &names {
+                if !view.releases.contains_key(name) && history.journal(name, 0, 1)?.is_empty() {
+                    return Err(unknown(name.clone(), &view));
+                }
+            }
+            Ok(names)
+        })
+        .await?;
+        let (view, stop) = (self.engine.view(), self.stop.clone());
+        let follow = Follow { history: Arc::clone(&self.history), names, after, view, stop };
+        Ok(Response::new(Box::pin(follow.run())))
     }
 }

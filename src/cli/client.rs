@@ -6,6 +6,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::failure::Failure;
 use super::output::Format;
+use crate::admin::proto::endpoint_service_client::EndpointServiceClient;
 use crate::admin::proto::proxy_service_client::ProxyServiceClient;
 use crate::admin::proto::quarantine_service_client::QuarantineServiceClient;
 use crate::admin::proto::release_service_client::ReleaseServiceClient;
@@ -101,6 +102,14 @@ impl ServerArgs {
     /// As [`Self::connect`].
     pub(super) async fn quarantine(&self) -> Result<QuarantineServiceClient<Channel>, Failure> {
         Ok(QuarantineServiceClient::new(self.connect().await?).max_decoding_message_size(LONGEST_ANSWER))
+    }
+
+    /// The endpoints' service.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(super) async fn endpoints(&self) -> Result<EndpointServiceClient<Channel>, Failure> {
+        Ok(EndpointServiceClient::new(self.connect().await?).max_decoding_message_size(LONGEST_ANSWER))
     }
 
     /// The snapshots' service.

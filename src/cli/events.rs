@@ -1,5 +1,7 @@
 //! `serin events`: the journal of a release.
 
+mod follow;
+
 use super::client::{ClientArgs, answer};
 use super::failure::Failure;
 use super::json::Shown;
@@ -9,9 +11,12 @@ use crate::admin::proto::{ListReleaseEventsRequest, ListReleaseEventsResponse};
 
 /// Show the journal of a release: every event, verdict and decision, oldest first
 ///
-/// The table leaves out the measurements, of which there is one a second; --all and the other forms show them.
+/// The table leaves out the measurements, of which there is one a second; --all and the other forms show them. With
+/// --follow it goes on with each entry as soon as it is kept (with -o json an object per line), through restarts of the
+/// server too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  serin events checkout\n  serin events checkout --after 120 --limit 20\n  \
+                        serin events checkout --follow\n  \
                         serin events checkout -o json | jq '.events[].json | fromjson'")]
 pub(super) struct Args {
     /// The release
@@ -22,6 +27,9 @@ pub(super) struct Args {
     /// At most this many, from the oldest on
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Go on with what comes
+    #[arg(short, long, conflicts_with = "limit")]
+    follow: bool,
     /// Show every measurement, too
     #[arg(long)]
     all: bool,
@@ -33,6 +41,10 @@ pub(super) struct Args {
 const PAGE: u32 = 1_000;
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if args.follow {
+        let follow = follow::Follow { name: args.name, after: args.after, all: args.all, output: args.client.output };
+        return follow.run(&args.client.server).await;
+    }
     let mut client = args.client.server.releases().await?;
     let mut journal = ListReleaseEventsResponse::default();
     let mut after = args.after;
@@ -91,6 +103,7 @@ mod tests {
             kind: kind.into(),
             message: message.into(),
             json: "{}".into(),
+            release: "checkout".into(),
         };
         let events = vec![event(9, "started", "v1 to v2"), event(10, "stepBegun", "setWeight 5%\nnow")];
         let journal = ListReleaseEventsResponse { events };

@@ -19,6 +19,8 @@ use crate::admin::proto::{GetReleaseRequest, ListReleasesRequest, ListReleasesRe
 ///
 /// With --until it watches until the release is as wished. `healthy` ends with exit code 3 as soon as the release is
 /// degraded; `settled` with 0 when it is healthy and with 3 when it is degraded; `degraded` with 0 when it is degraded.
+/// A release that will be tried again by itself is not degraded yet; one whose former version is on its way out, or whose
+/// experiment goes on, is not healthy yet.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  serin get\n  serin get checkout -w\n  serin get checkout -o json | jq .actualWeight\n\n  \

@@ -109,6 +109,9 @@ pub(super) mod examples {
             changed_at: ago(100),
             shares: vec![share("v2", 5.0, 12.9, 0.0024, 20), share("v1", 95.0, 246.0, 0.0021, 18)],
             held: false,
+            routing: vec!["rest: v2 5%, v1 95%".into()],
+            way_back: vec!["v1".into(), "v0".into()],
+            ..Release::default()
         }
     }
 
@@ -127,6 +130,7 @@ pub(super) mod examples {
             proxies_in_force: 3,
             started_at: ago(7_200),
             changed_at: ago(7_000),
+            routing: vec!["rest: v7".into()],
             ..Release::default()
         }
     }

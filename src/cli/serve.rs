@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// Let specs put raw Envoy configuration (`envoy:`) into what proxies get. It can do whatever Envoy can
     #[arg(long, env = "SERIN_ALLOW_ENVOY_PATCHES")]
     allow_envoy_patches: bool,
+    /// A secret that hooks and notifications are signed with, by the name that specs use: the content of FILE, which is
+    /// read again for each use. May be repeated. Without it, SERIN_SECRET_<NAME> in the environment is the secret
+    #[arg(long = "secret", value_name = "NAME=FILE", value_parser = parse_secret)]
+    secrets: Vec<(String, PathBuf)>,
     /// The form of the log, which goes to stderr
     #[arg(long, value_name = "FORMAT", env = "SERIN_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -60,8 +64,18 @@ enum LogFormat {
 
 impl From<Args> for ServeOptions {
     fn from(args: Args) -> Self {
-        let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, log_format: _, verbose: _ } = args;
-        Self { specs, data, xds, admin, http, rescan, allowed: Settings { envoy_patches: allow_envoy_patches } }
+        let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, secrets, log_format: _, verbose: _ } =
+            args;
+        let allowed = Settings { envoy_patches: allow_envoy_patches };
+        Self { specs, data, xds, admin, http, rescan, allowed, secrets }
+    }
+}
+
+/// `NAME=FILE`.
+fn parse_secret(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
+        _ => Err("write it as NAME=FILE, for example ci=/run/secrets/ci".to_owned()),
     }
 }
 
@@ -105,7 +119,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    #[derive(Parser)]
+    #[derive(Debug, Parser)]
     struct Alone {
         #[command(flatten)]
         args: Args,
@@ -113,7 +127,21 @@ mod tests {
 
     #[test]
     fn flags_become_plain_options() {
-        let line = ["serve", "--specs", "s", "--xds", "[::]:1", "--rescan", "1m30s", "--allow-envoy-patches", "-vv"];
+        let line = [
+            "serve",
+            "--specs",
+            "s",
+            "--xds",
+            "[::]:1",
+            "--rescan",
+            "1m30s",
+            "--allow-envoy-patches",
+            "-vv",
+            "--secret",
+            "ci=/run/ci",
+            "--secret",
+            "slack=a=b",
+        ];
         let args = Alone::try_parse_from(line).expect("sound").args;
         assert_eq!(args.verbose, 2);
         let options = ServeOptions::from(args);
@@ -127,8 +155,18 @@ mod tests {
                 http: "127.0.0.1:18002".parse().expect("an address"),
                 rescan: Duration::from_secs(90),
                 allowed: Settings { envoy_patches: true },
+                secrets: vec![("ci".into(), "/run/ci".into()), ("slack".into(), "a=b".into())],
             }
         );
+    }
+
+    #[test]
+    fn a_secret_without_a_file_is_refused() {
+        for wrong in ["ci", "ci=", "=/run/ci"] {
+            let said =
+                Alone::try_parse_from(["serve", "--specs", "s", "--secret", wrong]).expect_err(wrong).to_string();
+            assert!(said.contains("write it as NAME=FILE"), "{said}");
+        }
     }
 
     #[test]

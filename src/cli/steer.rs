@@ -1,4 +1,4 @@
-//! `serin promote`, `pause`, `resume`, `abort`, `retry`: orders to one release.
+//! `serin promote`, `pause`, `resume`, `abort`, `undo`, `retry`: orders to one release.
 
 use super::client::{ClientArgs, answer, present};
 use super::failure::Failure;
@@ -6,12 +6,14 @@ use super::get::Form;
 use super::output::{Format, Style, put};
 use super::release::outcome;
 use crate::admin::proto::{
-    AbortReleaseRequest, PauseReleaseRequest, PromoteReleaseRequest, Release, ResumeReleaseRequest, RetryReleaseRequest,
+    AbortReleaseRequest, PauseReleaseRequest, PromoteReleaseRequest, Release, ResumeReleaseRequest,
+    RetryReleaseRequest, UndoReleaseRequest,
 };
 
 /// Go on: end the pause or the analysis that a release is in
 ///
-/// With --full, skip all remaining steps and send all traffic to the new version now.
+/// With --full, skip all remaining steps and send all traffic to the new version now. Endpoints that are being replaced are
+/// waited for, and no window of the spec is passed over.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  serin promote checkout\n  serin promote checkout --full")]
 pub(super) struct Promote {
@@ -48,8 +50,9 @@ pub(super) struct Resume {
 
 /// Send all traffic back to the stable version, now
 ///
-/// Always wins, whatever the release is doing. It stays with the stable version until `retry`, or until the spec asks
-/// for another one.
+/// Always wins, whatever the release is doing. Endpoints that were replaced are put back; what returns over a time returns
+/// at once; an experiment ends; a version that stands by before it is thrown away gets the traffic back (`undo` goes
+/// further back). It stays there until `retry`, or until the spec asks for another version.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  serin abort checkout --reason 'support sees failed payments'")]
 pub(super) struct Abort {
@@ -62,7 +65,25 @@ pub(super) struct Abort {
     client: ClientArgs,
 }
 
+/// Go back to what was before
+///
+/// From a rollout to its stable version, as `abort` does; from rest to the version that was stable before, or to the one
+/// of --to. It stays there until `retry`, or until the spec asks for another version.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  serin undo checkout\n  serin undo checkout --to v7")]
+pub(super) struct Undo {
+    /// The release
+    name: String,
+    /// The version to go back to
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
 /// Try a reverted version again, from the first step
+///
+/// Also endpoints that could not be replaced or put back, and what proxies have rejected.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  serin retry checkout")]
 pub(super) struct Retry {
@@ -96,6 +117,13 @@ pub(super) async fn abort(args: Abort) -> Result<(), Failure> {
     let request = AbortReleaseRequest { name: args.name, reason: args.reason };
     let release = answer(client.abort_release(request)).await?.release;
     show(release, "aborted", args.client.output)
+}
+
+pub(super) async fn undo(args: Undo) -> Result<(), Failure> {
+    let mut client = args.client.server.releases().await?;
+    let request = UndoReleaseRequest { name: args.name, to: args.to.unwrap_or_default() };
+    let release = answer(client.undo_release(request)).await?.release;
+    show(release, "undone", args.client.output)
 }
 
 pub(super) async fn retry(args: Retry) -> Result<(), Failure> {

@@ -64,6 +64,12 @@ pub(super) fn age(then: Option<&protobuf::Timestamp>, now: Timestamp) -> String 
     }
 }
 
+/// How long it is until then, nothing below zero.
+pub(super) fn left(then: &protobuf::Timestamp, now: Timestamp) -> String {
+    timestamp(then)
+        .map_or(NOTHING.to_owned(), |then| span(Duration::try_from(then.duration_since(now)).unwrap_or_default()))
+}
+
 /// A moment as RFC 3339 in UTC with milliseconds; `-` when there is none.
 pub(super) fn moment(at: Option<&protobuf::Timestamp>) -> String {
     at.and_then(timestamp).map_or(NOTHING.to_owned(), |at| format!("{at:.3}"))

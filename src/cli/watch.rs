@@ -19,7 +19,7 @@ use super::text::span;
 use crate::admin::proto::{ListReleasesResponse, Phase, Release, WatchReleasesRequest};
 
 /// Time between two attempts to find a server that was lost.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Time between two drawings when nothing changes: ages go on.
 const REDRAW: Duration = Duration::from_secs(1);
 
@@ -161,25 +161,7 @@ impl Watch {
 
     fn lost(&self, status: tonic::Status) -> Lost {
         let may_come = self.until.as_ref().is_some_and(|until| until.of.is_some());
-        let for_good = match status.code() {
-            Code::NotFound => !may_come,
-            Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::Unimplemented
-            | Code::PermissionDenied
-            | Code::Unauthenticated => true,
-            Code::Ok
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::AlreadyExists
-            | Code::ResourceExhausted
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss => false,
-        };
+        let for_good = if status.code() == Code::NotFound { !may_come } else { is_for_good(status.code()) };
         if for_good { Lost::ForGood(status.into()) } else { Lost::ForNow(status.message().to_owned()) }
     }
 
@@ -224,6 +206,29 @@ impl Watch {
             None => "the server has not shown it".to_owned(),
         };
         Failure::Timeout(format!("release {name} did not get there within {}; {stands}", span(timeout)))
+    }
+}
+
+/// Whether a stream that ended so has no chance the next time, either.
+pub(super) fn is_for_good(code: Code) -> bool {
+    match code {
+        Code::NotFound
+        | Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::Unimplemented
+        | Code::PermissionDenied
+        | Code::Unauthenticated => true,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::AlreadyExists
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => false,
     }
 }
 

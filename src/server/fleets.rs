@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::model::World;
 use crate::rollout::engine::Worlds;
-use crate::translate::{Dialect, fleet_of, group_name};
+use crate::translate::group_of;
 use crate::xds::{Grouping, Node};
 
 /// Sorts proxies into the groups of the specs in force.
@@ -33,8 +33,7 @@ pub(super) fn follow(mut worlds: Worlds) -> Arc<dyn Grouping> {
 impl Grouping for Fleets {
     fn group_of(&self, node: &Node) -> Option<Arc<str>> {
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let fleet = fleet_of(&world, node)?;
-        Some(group_name(&fleet.name, Dialect::of(node)).into())
+        group_of(&world, node).map(|group| group.name().into())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

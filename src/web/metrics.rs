@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prometheus::{Gauge, GaugeVec, IntCounter, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::rollout::engine::View;
 use crate::rollout::{Phase, ReleaseStatus};
@@ -17,7 +17,7 @@ const SYNC_STATES: [SyncState; 4] = [SyncState::NotSent, SyncState::Synced, Sync
 
 type Result<T> = std::result::Result<T, prometheus::Error>;
 
-/// How configuration reaches the proxies.
+/// How configuration reaches the proxies, and requests those outside.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Delivery {
     /// Resources that are kept from the proxies of a group, because one rejected them.
@@ -26,6 +26,10 @@ pub(super) struct Delivery {
     pub(super) waiting: usize,
     /// Connections that were closed because the proxy did not read.
     pub(super) stalled: u64,
+    /// Tries of hooks that succeeded, and that failed.
+    pub(super) hooks: (u64, u64),
+    /// Notifications that were delivered, and that were given up.
+    pub(super) notifications: (u64, u64),
 }
 
 /// All metrics in Prometheus' text format.
@@ -92,6 +96,17 @@ fn of_delivery(registry: &Registry, delivery: &Delivery) -> Result<()> {
     let stalled = IntCounter::new("serin_xds_stalled_connections_total", help)?;
     registry.register(Box::new(stalled.clone()))?;
     stalled.inc_by(delivery.stalled);
+    let help = "Calls of hooks, each try for itself, by what came of it.";
+    outcomes(registry, "serin_hook_calls_total", help, ["ok", "failed"], delivery.hooks)?;
+    let help = "Notifications, by whether the sink took them or was given up after many tries.";
+    outcomes(registry, "serin_notifications_total", help, ["delivered", "dropped"], delivery.notifications)
+}
+
+fn outcomes(registry: &Registry, name: &str, help: &str, words: [&str; 2], counts: (u64, u64)) -> Result<()> {
+    let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+    registry.register(Box::new(counter.clone()))?;
+    counter.with_label_values(&[words[0]]).inc_by(counts.0);
+    counter.with_label_values(&[words[1]]).inc_by(counts.1);
     Ok(())
 }
 

@@ -40,6 +40,12 @@ fn status() -> ReleaseStatus {
         changed_at: Timestamp::UNIX_EPOCH,
         shares: vec![share("v2", 5.0, 12.5, 0.25), share("v1", 95.0, 237.5, 0.0)],
         held: false,
+        routing: vec!["rest: v2 5%, v1 95%".into()],
+        waits: None,
+        calls: Vec::new(),
+        endpoints: None,
+        failed: None,
+        way_back: vec!["v1".into()],
     }
 }
 
@@ -89,7 +95,9 @@ fn served(view: View) -> (Router, Readiness, watch::Sender<Arc<View>>) {
     let grouping = Arc::new(xds::server::ByCluster::default());
     let discovery = xds::Server::new(cache.clone(), proxies.clone(), grouping, options);
     let stalls = Stalls::new(Duration::from_secs(1));
-    let state = WebState { view, proxies, cache, discovery, stalls, readiness: readiness.clone() };
+    let (hooks, notifications) = (Tally::default(), Tally::default());
+    let state =
+        WebState { view, proxies, cache, discovery, stalls, readiness: readiness.clone(), hooks, notifications };
     (router(state), readiness, sender)
 }
 
@@ -154,7 +162,8 @@ fn every_metric_has_its_value() {
         proxy("c", Some("edge"), true, SyncState::Synced),
         proxy("d", None, false, SyncState::NotSent),
     ];
-    let delivery = Delivery { quarantined: [("edge".into(), 2)].into(), waiting: 3, stalled: 4 };
+    let quarantined = [("edge".into(), 2)].into();
+    let delivery = Delivery { quarantined, waiting: 3, stalled: 4, hooks: (5, 0), notifications: (6, 7) };
     let text = metrics::render(&view(), &proxies, &delivery).expect("metrics");
     for line in [
         concat!("serin_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -177,6 +186,10 @@ fn every_metric_has_its_value() {
         "serin_quarantined_resources{group=\"edge\"} 2",
         "serin_xds_streams_waiting 3",
         "serin_xds_stalled_connections_total 4",
+        "serin_hook_calls_total{outcome=\"ok\"} 5",
+        "serin_hook_calls_total{outcome=\"failed\"} 0",
+        "serin_notifications_total{outcome=\"delivered\"} 6",
+        "serin_notifications_total{outcome=\"dropped\"} 7",
         "serin_spec_diagnostics 1",
         "serin_store_error 0",
     ] {

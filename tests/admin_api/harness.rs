@@ -11,9 +11,11 @@ use envoy_types::pb::google::protobuf;
 use jiff::Timestamp;
 use serin::admin;
 use serin::analysis::Evidence;
+use serin::endpoints;
 use serin::model::Weight;
 use serin::rollout::engine::{EngineHandle, Order, View};
-use serin::rollout::{Command, CommandError, Phase, ReleaseStatus, ShareStatus};
+use serin::rollout::{Command, CommandError, Failed, Phase, ReleaseStatus, ShareStatus};
+use serin::spec::{self, Loaded, SourceFile};
 use serin::store::{History, JournalEntry, SnapshotRecord, StoreError};
 use serin::xds::{self, Cache, Grouping, Node, Proxies, Resource, ResourceType, ResourceVersion, Snapshot};
 use tokio::net::TcpListener;
@@ -32,6 +34,10 @@ pub(crate) struct Api {
     pub(crate) history: Arc<FakeHistory>,
     pub(crate) cache: Cache,
     pub(crate) proxies: Proxies,
+    /// The specs whose endpoints are listed and registered.
+    specs: watch::Sender<Loaded>,
+    /// The same with the endpoints that are known.
+    pub(crate) resolved: watch::Receiver<Loaded>,
     /// What the engine was ordered.
     pub(crate) ordered: Arc<Mutex<Vec<(String, Command)>>>,
     pub(crate) stop: watch::Sender<bool>,
@@ -51,7 +57,17 @@ impl Api {
         cache.ready();
         let handle = EngineHandle::new(orders, view_seen);
         let kept = Arc::clone(&history) as Arc<dyn History>;
-        let routes = admin::routes(handle, kept, cache.clone(), proxies.clone(), stopping.clone());
+        let (specs, written) = watch::channel(Loaded::default());
+        let (sender, resolved) = watch::channel(Loaded::default());
+        let registry = endpoints::start(endpoints::Inputs {
+            specs: written,
+            resolved: sender,
+            restored: None,
+            directory: ".".into(),
+            resolver: endpoints::system(),
+            stop: stopping.clone(),
+        });
+        let routes = admin::routes(handle, kept, cache.clone(), proxies.clone(), registry, stopping.clone());
         let mut options = xds::Options::new(stopping.clone());
         options.goodbye = Duration::ZERO;
         let discovery = xds::Server::new(cache.clone(), proxies.clone(), Arc::new(ByCluster), options);
@@ -67,7 +83,18 @@ impl Api {
                 }),
         );
         let channel = Channel::from_shared(uri).expect("a URI").connect().await.expect("a connection");
-        Self { channel, view, history, cache, proxies, ordered, stop, server, engine }
+        Self { channel, view, history, cache, proxies, specs, resolved, ordered, stop, server, engine }
+    }
+
+    /// Puts specs in force, and waits until their endpoints are known.
+    pub(crate) async fn write(&mut self, text: &str) {
+        let file = SourceFile { path: "specs.yaml".into(), bytes: text.into() };
+        let specs = spec::parse(&[file], spec::Settings::default()).expect("valid specs");
+        self.specs.send_modify(|loaded| {
+            loaded.specs = Some(Arc::new(specs));
+            loaded.generation += 1;
+        });
+        soon(self.resolved.changed()).await.expect("it lives");
     }
 
     /// Shows another view.
@@ -222,6 +249,12 @@ pub(crate) fn release_status(name: &str) -> ReleaseStatus {
         changed_at: at(200),
         shares: vec![share("v2", 5.0, Some(Duration::from_millis(20))), share("v1", 95.0, None)],
         held: true,
+        routing: vec!["header x-internal exact \"true\": v2".into(), "rest: v2 5%, v1 95%".into()],
+        waits: Some("no change before Monday".into()),
+        calls: vec!["hook tests, try 2".into()],
+        endpoints: Some("2 of 8 endpoints run v2".into()),
+        failed: Some(Failed { version: "v2".into(), times: 3 }),
+        way_back: vec!["v1".into(), "v0".into()],
     }
 }
 

@@ -75,6 +75,12 @@ async fn a_release_is_shown_whole() {
             share("v1", 95.0, None),
         ],
         held: true,
+        routing: vec!["header x-internal exact \"true\": v2".into(), "rest: v2 5%, v1 95%".into()],
+        waits: "no change before Monday".into(),
+        calls: vec!["hook tests, try 2".into()],
+        endpoints: "2 of 8 endpoints run v2".into(),
+        failed: Some(FailedVersion { version: "v2".into(), times: 3 }),
+        way_back: vec!["v1".into(), "v0".into()],
     };
     assert_eq!(one, expected);
     let refused = client(&api).get_release(GetReleaseRequest { name: "chekout".into() }).await.expect_err("a typo");
@@ -88,12 +94,15 @@ async fn orders_reach_the_engine_and_bring_back_the_release() {
     let (mut client, name) = (client(&api), || "checkout".to_owned());
     let promote = |full| PromoteReleaseRequest { name: name(), full };
     let abort = AbortReleaseRequest { name: name(), reason: "pager".into() };
+    let undo = |to: &str| UndoReleaseRequest { name: name(), to: to.into() };
     let shown = [
         client.promote_release(promote(false)).await.expect("done").into_inner().release,
         client.promote_release(promote(true)).await.expect("done").into_inner().release,
         client.pause_release(PauseReleaseRequest { name: name() }).await.expect("done").into_inner().release,
         client.resume_release(ResumeReleaseRequest { name: name() }).await.expect("done").into_inner().release,
         client.abort_release(abort).await.expect("done").into_inner().release,
+        client.undo_release(undo("")).await.expect("done").into_inner().release,
+        client.undo_release(undo("v7")).await.expect("done").into_inner().release,
         client.retry_release(RetryReleaseRequest { name: name() }).await.expect("done").into_inner().release,
     ];
     let expected = [
@@ -102,6 +111,8 @@ async fn orders_reach_the_engine_and_bring_back_the_release() {
         Command::Pause,
         Command::Resume,
         Command::Abort { reason: "pager".into() },
+        Command::Undo { to: None },
+        Command::Undo { to: Some("v7".into()) },
         Command::Retry,
     ];
     let messages = shown.map(|release| release.expect("a release").message);
@@ -204,6 +215,7 @@ async fn the_journal_is_read_in_pieces() {
         kind: "settled".into(),
         message: "line 1".into(),
         json: "{}".into(),
+        release: "checkout".into(),
     };
     assert_eq!(event.events, [expected]);
     let unknown = client(&api).list_release_events(request("never", 7, 0)).await.expect_err("unknown");

@@ -63,6 +63,17 @@ fn in_phase(release: Release, phase: Phase) -> Release {
     Release { phase: phase.into(), message: message.into(), canary_version: String::new(), ..release }
 }
 
+fn event(sequence: u64) -> ReleaseEvent {
+    ReleaseEvent {
+        sequence,
+        at: Some(Timestamp { seconds: 0, nanos: 0 }),
+        kind: "measured".into(),
+        message: format!("entry {sequence}"),
+        json: "{}".into(),
+        release: "checkout".into(),
+    }
+}
+
 fn known(name: &str) -> Result<Release, Status> {
     match name {
         "absent" => Err(Status::not_found("there is no release named absent")),
@@ -78,6 +89,25 @@ struct Releases {
 #[tonic::async_trait]
 impl ReleaseService for Releases {
     type WatchReleasesStream = Pin<Box<dyn Stream<Item = Result<WatchReleasesResponse, Status>> + Send>>;
+
+    type WatchReleaseEventsStream = Pin<Box<dyn Stream<Item = Result<WatchReleaseEventsResponse, Status>> + Send>>;
+
+    /// Two entries and a cut, two more, and none for anybody later.
+    async fn watch_release_events(
+        &self,
+        request: Request<WatchReleaseEventsRequest>,
+    ) -> Answer<Self::WatchReleaseEventsStream> {
+        let WatchReleaseEventsRequest { names, after } = request.into_inner();
+        known(names.first().map_or("checkout", String::as_str))?;
+        if after >= 4 {
+            return Err(Status::not_found("there is no release named checkout any more"));
+        }
+        let kind = |sequence| if sequence == 2 { "measured" } else { "settled" };
+        let event = |sequence| ReleaseEvent { kind: kind(sequence).into(), ..event(sequence) };
+        let events = (after + 1..=after + 2).map(event).collect();
+        let cut = Err(Status::unavailable("the server is shutting down"));
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(WatchReleaseEventsResponse { events }), cut]))))
+    }
 
     async fn list_releases(&self, _: Request<ListReleasesRequest>) -> Answer<ListReleasesResponse> {
         Ok(Response::new(ListReleasesResponse { releases: vec![release("cart"), release("checkout")] }))
@@ -137,6 +167,15 @@ impl ReleaseService for Releases {
         Ok(Response::new(AbortReleaseResponse { release: Some(release) }))
     }
 
+    async fn undo_release(&self, request: Request<UndoReleaseRequest>) -> Answer<UndoReleaseResponse> {
+        let UndoReleaseRequest { name, to } = request.into_inner();
+        let release = known(&name)?;
+        let to = if to.is_empty() { &release.stable_version } else { &to };
+        let message = format!("back to {to}");
+        let release = Release { phase: Phase::Reverting.into(), message, ..release };
+        Ok(Response::new(UndoReleaseResponse { release: Some(release) }))
+    }
+
     async fn retry_release(&self, _: Request<RetryReleaseRequest>) -> Answer<RetryReleaseResponse> {
         Ok(Response::new(RetryReleaseResponse { release: None }))
     }
@@ -149,13 +188,6 @@ impl ReleaseService for Releases {
         let request = request.into_inner();
         known(&request.name)?;
         let limit = if request.limit == 0 { 1_000 } else { request.limit.min(1_000) };
-        let event = |sequence| ReleaseEvent {
-            sequence,
-            at: Some(Timestamp { seconds: 0, nanos: 0 }),
-            kind: "measured".into(),
-            message: format!("entry {sequence}"),
-            json: "{}".into(),
-        };
         let events = (request.after + 1..=2_500).take(limit as usize).map(event).collect();
         Ok(Response::new(ListReleaseEventsResponse { events }))
     }

@@ -7,9 +7,9 @@ use super::super::text::{
     age, count, duration, latency, on_one_line, or_nothing, percent, plural, rate, span, three_digits,
 };
 use super::{status, step, weights};
-use crate::admin::proto::{Evidence, Phase, Release};
+use crate::admin::proto::{Evidence, FailedVersion, Phase, Release};
 
-/// Header, evidence, versions and steps.
+/// Header, evidence, versions, routing and steps.
 pub(in crate::cli) fn tree(release: &Release, now: Timestamp, style: Style) -> String {
     let mut parts = vec![header(release, now, style)];
     if let Some(evidence) = &release.evidence {
@@ -17,6 +17,9 @@ pub(in crate::cli) fn tree(release: &Release, now: Timestamp, style: Style) -> S
     }
     if !release.shares.is_empty() {
         parts.push(versions(release, style));
+    }
+    if says_more_than_shares(&release.routing) {
+        parts.push(routing(release, style));
     }
     if !release.steps.is_empty() {
         parts.push(steps(release, style));
@@ -42,6 +45,11 @@ fn header(release: &Release, now: Timestamp, style: Style) -> String {
         ("Step", step(release)),
         ("SetWeight", set),
         ("ActualWeight", actual),
+        ("Endpoints", on_one_line(&release.endpoints)),
+        ("Waits", on_one_line(&release.waits)),
+        ("Calls", on_one_line(&release.calls.join("; "))),
+        ("Failed", release.failed.as_ref().map(failed).unwrap_or_default()),
+        ("Way back", on_one_line(&release.way_back.join(", "))),
         ("Proxies", format!("{} of {} have it in force", release.proxies_in_force, release.proxies)),
         ("Started", format!("{} ago", age(release.started_at.as_ref(), now))),
         ("Changed", format!("{} ago", age(release.changed_at.as_ref(), now))),
@@ -51,6 +59,24 @@ fn header(release: &Release, now: Timestamp, style: Style) -> String {
         !text.is_empty() && (!of_the_canary.contains(name) || !release.canary_version.is_empty())
     });
     lines.into_iter().map(|(name, text)| format!("{:<14} {text}\n", format!("{name}:"))).collect()
+}
+
+fn failed(FailedVersion { version, times }: &FailedVersion) -> String {
+    format!("{}, {}", on_one_line(version), plural(usize::try_from(*times).unwrap_or(usize::MAX), "time"))
+}
+
+/// The shares stand beside the versions already.
+fn says_more_than_shares(routing: &[String]) -> bool {
+    match routing {
+        [] => false,
+        [shares] => shares.contains(", by "),
+        [_, _, ..] => true,
+    }
+}
+
+fn routing(release: &Release, style: Style) -> String {
+    let lines: Vec<String> = release.routing.iter().map(|line| on_one_line(line)).collect();
+    style.paint(Tone::Strong, "ROUTING (what decides first comes first)") + "\n" + &branches(&lines)
 }
 
 fn judgement(release: &Release, evidence: &Evidence, style: Style) -> String {
@@ -122,7 +148,7 @@ fn versions(release: &Release, style: Style) -> String {
 fn steps(release: &Release, style: Style) -> String {
     let current = usize::try_from(release.step).unwrap_or(usize::MAX);
     let underway = match release.phase() {
-        Phase::Progressing | Phase::Paused => true,
+        Phase::Progressing | Phase::Paused => !release.canary_version.is_empty(),
         Phase::Unspecified | Phase::Healthy | Phase::Promoting | Phase::Reverting | Phase::Degraded => false,
     };
     let lines: Vec<String> = release
@@ -172,6 +198,7 @@ Canary:        v2
 Step:          2/4
 SetWeight:     5%
 ActualWeight:  0%
+Way back:      v1, v0
 Proxies:       2 of 3 have it in force
 Started:       3m20s ago
 Changed:       100s ago
@@ -235,6 +262,34 @@ STEPS (4 steps)
             r.evidence.as_mut().expect("an example has it").revert_evidence = 123.0;
         });
         assert!(reached.contains("├── to revert     123 of 100, reached\n"), "{reached}");
+    }
+
+    #[test]
+    fn what_is_special_is_told() {
+        let mut release = progressing();
+        assert!(!tree(&release, now(), Style::PLAIN).contains("ROUTING"), "the shares are told already");
+        release.routing = vec!["rest: v2 5%, v1 95%, by cookie uid".into()];
+        assert!(tree(&release, now(), Style::PLAIN).contains("└── rest: v2 5%, v1 95%, by cookie uid\n"));
+        release.routing.insert(0, "header x-internal exact \"true\": v2".into());
+        release.endpoints = "2 of 8 endpoints run v2".into();
+        release.waits = "checkout waits until cart has what it wants".into();
+        release.calls = vec!["hook tests, try 2".into(), "probe of 10.0.0.1:80, try 1".into()];
+        release.failed = Some(FailedVersion { version: "v2".into(), times: 2 });
+        let text = tree(&release, now(), Style::PLAIN);
+        let header = "\
+Endpoints:     2 of 8 endpoints run v2
+Waits:         checkout waits until cart has what it wants
+Calls:         hook tests, try 2; probe of 10.0.0.1:80, try 1
+Failed:        v2, 2 times
+Way back:      v1, v0
+";
+        let routing = "
+ROUTING (what decides first comes first)
+├── header x-internal exact \"true\": v2
+└── rest: v2 5%, v1 95%, by cookie uid
+
+STEPS";
+        assert!(text.contains(header) && text.contains(routing), "{text}");
     }
 
     #[test]
