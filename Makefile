@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-revert bench-fanout bench-translate soak-transitions simulate fuzz test-matrix envoy lint ci
+.PHONY: help demo test bench-revert bench-switch bench-sticky bench-fanout bench-translate soak-transitions simulate fuzz test-matrix envoy lint ci
 
 # Builds stay outside the clone where possible, so that a new clone is warm: unless CARGO_TARGET_DIR says otherwise.
 CACHE := $(if $(CARGO_TARGET_DIR),,$(shell \
@@ -38,6 +38,12 @@ test: ## Run all tests, with real Envoys and gRPC clients too
 bench-revert: ## Measure the time from a bad version's first failed request to its weight being 0 everywhere
 	$(WITH_ENVOY); cargo build --locked --release --bin serin --example demo; \
 	  "$(TARGET)/release/examples/demo" --runs $(RUNS)
+
+bench-switch: ## Measure the time in which twenty Envoys switch, from the first one's first answer to the last one's
+	$(WITH_ENVOY); cargo test --locked --release --test e2e -- --ignored --exact --nocapture ways::switch::switch_of_twenty
+
+bench-sticky: ## Take 20,000 users up a ladder of shares and back; not one may flip on the way up (two minutes)
+	$(WITH_ENVOY); cargo test --locked --release --test e2e -- --ignored --exact --nocapture ways::sticky::sticky_ladder
 
 bench-fanout: ## Measure the time from a push to its receipt by each of 1,000 to 10,000 streams, and its cost
 	cargo build --locked --release -p serin -p serin-testbed --bin serin-testbed --example fanout_server; \

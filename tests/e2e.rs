@@ -5,6 +5,10 @@
 
 #[path = "e2e/crash.rs"]
 mod crash;
+#[path = "e2e/endpoints.rs"]
+mod endpoints;
+#[path = "e2e/gate.rs"]
+mod gate;
 #[path = "e2e/patches.rs"]
 mod patches;
 #[path = "e2e/picky.rs"]
@@ -19,6 +23,8 @@ mod rejected;
 mod relay;
 #[path = "e2e/release.rs"]
 mod release;
+#[path = "e2e/routing.rs"]
+mod routing;
 #[path = "e2e/scene.rs"]
 mod scene;
 #[path = "e2e/status.rs"]
@@ -27,3 +33,9 @@ mod status;
 mod telemetry;
 #[path = "e2e/transitions.rs"]
 mod transitions;
+#[path = "e2e/upstreams.rs"]
+mod upstreams;
+#[path = "e2e/ways.rs"]
+mod ways;
+#[path = "e2e/wired.rs"]
+mod wired;

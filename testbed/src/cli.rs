@@ -124,6 +124,7 @@ impl UpstreamArgs {
                 latency: self.latency,
                 slow_rate: self.slow_rate,
                 slow_latency: self.slow_latency,
+                only_with: None,
             },
             seed: self.seed,
         })
@@ -145,13 +146,11 @@ impl LoadArgs {
             targets.push(addrs.next().with_context(|| format!("{target} has no address"))?);
         }
         let load = Load::start(LoadConfig {
-            targets,
-            rate: self.rate,
-            host: self.host,
             path: self.path,
             connections: self.connections,
             max_in_flight: self.max_in_flight,
             timeout: self.timeout,
+            ..LoadConfig::new(targets, self.rate, self.host)
         });
         let summary = report(load, self.duration.unwrap_or(Duration::MAX)).await?;
         println!("{summary}");

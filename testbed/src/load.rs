@@ -4,7 +4,7 @@
 //! Bounded everywhere: requests in flight, connections' use, and the channel of records. What would exceed the bound
 //! is not sent but counted as *overload*; nothing is dropped silently.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,14 +13,19 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+mod callers;
+mod counted;
 mod latency;
 mod pool;
+mod seen;
 mod summary;
 
+pub use counted::CountedLoad;
 pub use latency::Latencies;
+pub use seen::Seen;
 pub use summary::{Summary, VersionSummary};
 
-use pool::Pool;
+use callers::Callers;
 
 /// How many records may wait for their collector. A full channel keeps requests in flight, and so becomes overload.
 const RECORDS: usize = 16_384;
@@ -32,8 +37,8 @@ pub struct LoadConfig {
     pub targets: Vec<SocketAddr>,
     /// Requests per second, over all targets.
     pub rate: f64,
-    /// The `Host` header.
-    pub host: String,
+    /// The `Host` header: in turn, where there are several.
+    pub hosts: Vec<String>,
     /// The path.
     pub path: String,
     /// How many keep-alive connections to spread each target's requests over. More are opened when all are busy.
@@ -42,6 +47,38 @@ pub struct LoadConfig {
     pub max_in_flight: usize,
     /// How long an answer may take, from when the request was sent, before it counts as failed.
     pub timeout: Duration,
+    /// Further headers of every request.
+    pub headers: Vec<(String, String)>,
+    /// Whose the requests are; nobody's when absent.
+    pub users: Option<Population>,
+    /// The local addresses that the connections come from, in turn; a user always comes from the same. The system chooses
+    /// when empty.
+    pub sources: Vec<IpAddr>,
+}
+
+/// The users whose requests they are, one after the other. A user is a number from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Population {
+    /// How many.
+    pub count: u32,
+    /// The cookie that bears the user's number.
+    pub cookie: Option<String>,
+    /// The header that bears the user's number.
+    pub header: Option<String>,
+    /// Whether users keep the cookies that answers issue, and send them from then on.
+    pub keep_cookies: bool,
+}
+
+impl Population {
+    /// This many users, with the cookie `uid` and the header `x-user-id`.
+    pub fn of(count: u32) -> Self {
+        Self { count, cookie: Some("uid".into()), header: Some("x-user-id".into()), keep_cookies: false }
+    }
+
+    /// This many users who bear nothing but what is issued to them.
+    pub fn unknown(count: u32) -> Self {
+        Self { count, cookie: None, header: None, keep_cookies: true }
+    }
 }
 
 impl LoadConfig {
@@ -51,11 +88,14 @@ impl LoadConfig {
         Self {
             targets,
             rate,
-            host: host.into(),
+            hosts: vec![host.into()],
             path: "/".into(),
             connections: 16,
             max_in_flight: 2_000,
             timeout: Duration::from_secs(5),
+            headers: Vec::new(),
+            users: None,
+            sources: Vec::new(),
         }
     }
 }
@@ -69,6 +109,8 @@ pub struct Record {
     pub finished: Instant,
     /// The target's index.
     pub target: usize,
+    /// Whose it was.
+    pub user: Option<u32>,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -173,6 +215,11 @@ impl Load {
         self.control.clone()
     }
 
+    /// Adds up the records as they come.
+    pub fn counted(self) -> CountedLoad {
+        CountedLoad::new(self)
+    }
+
     /// Stops, waits for the requests in flight, and adds the remaining records to `summary`.
     pub async fn finish(mut self, summary: &mut Summary) {
         self.control.stop();
@@ -214,11 +261,7 @@ async fn schedule(
     if config.targets.is_empty() || config.rate.is_nan() || config.rate <= 0.0 {
         return;
     }
-    let pools: Vec<Arc<Pool>> = config
-        .targets
-        .iter()
-        .map(|addr| Arc::new(Pool::new(*addr, &config.host, &config.path, config.connections)))
-        .collect();
+    let callers = Arc::new(Callers::new(&config));
     let start = Instant::now();
     for number in 0u64.. {
         let Some(scheduled) = start.checked_add(due(config.rate, number)) else { return };
@@ -231,15 +274,16 @@ async fn schedule(
             control.overload.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        let target = (number % pools.len() as u64) as usize;
-        let (pool, records, limit) = (pools[target].clone(), records.clone(), config.timeout);
+        let caller = callers.caller(number);
+        let (callers, records, limit) = (callers.clone(), records.clone(), config.timeout);
         tokio::spawn(async move {
-            let outcome = match timeout(limit, pool.send()).await {
+            let outcome = match timeout(limit, callers::send(callers, &caller)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Failed(format!("no answer within {limit:?}")),
             };
+            let (target, user) = (caller.target, caller.user);
             // A collector that is gone wants no records. One that is slow keeps the permit here.
-            let _ = records.send(Record { scheduled, finished: Instant::now(), target, outcome }).await;
+            let _ = records.send(Record { scheduled, finished: Instant::now(), target, user, outcome }).await;
             drop(permit);
         });
     }

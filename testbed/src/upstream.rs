@@ -1,21 +1,23 @@
 //! A version of a service, as a server of HTTP/1, HTTP/2 and gRPC that answers, fails and dawdles as told.
 //!
 //! Which request fails or is slow is decided by its number and a seed, so that two runs with the same seed treat their
-//! n-th requests alike. Every answer names the version in `x-version`; `/healthz` always answers 200. A call over gRPC,
-//! of any method, is answered with an empty message; one that fails, with the status INTERNAL.
+//! n-th requests alike. Every answer names the version in `x-version`, and in `x-seen-features` the features that the
+//! request bore; `/healthz` answers 200 unless told otherwise. A call over gRPC, of any method, is answered with an empty
+//! message; one that fails, with the status INTERNAL.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -27,6 +29,10 @@ use tokio::time::{sleep, timeout};
 
 /// The header that tells which version answered.
 pub const VERSION_HEADER: &str = "x-version";
+/// The header that tells which features a request bore: `new-checkout=on, old-cart=off`, by name.
+pub const FEATURES_HEADER: &str = "x-seen-features";
+/// What the request headers begin with that set features.
+const FEATURE: &str = "x-feature-";
 /// How many connections one upstream serves at a time; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 8_192;
 /// How long open requests are given when it is stopped.
@@ -43,12 +49,19 @@ pub struct Behaviour {
     pub slow_rate: f64,
     /// What a slow request takes more.
     pub slow_latency: Duration,
+    /// The feature that is broken: only requests that bear it fail or are slow. All may when absent.
+    pub only_with: Option<&'static str>,
 }
 
 impl Behaviour {
     /// Answers everything, at once.
-    pub const GOOD: Behaviour =
-        Behaviour { error_rate: 0.0, latency: Duration::ZERO, slow_rate: 0.0, slow_latency: Duration::ZERO };
+    pub const GOOD: Behaviour = Behaviour {
+        error_rate: 0.0,
+        latency: Duration::ZERO,
+        slow_rate: 0.0,
+        slow_latency: Duration::ZERO,
+        only_with: None,
+    };
 
     /// Fails this share of the requests.
     pub fn failing(error_rate: f64) -> Self {
@@ -105,8 +118,10 @@ struct Shared {
     body: Bytes,
     seed: u64,
     behaviour: watch::Receiver<Behaviour>,
+    healthy: AtomicBool,
     requests: AtomicU64,
     errors: AtomicU64,
+    in_flight: AtomicU64,
 }
 
 /// A running upstream. It ends when it is dropped, or gracefully by [`Upstream::stop`].
@@ -135,8 +150,10 @@ impl Upstream {
             body: Bytes::from(format!("{}\n", config.version)),
             seed: config.seed,
             behaviour: behaviour_now,
+            healthy: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
         });
         let server = tokio::spawn(serve(listener, shared.clone(), stopped));
         Ok(Self { addr, version: config.version, shared, behaviour, stop, server })
@@ -160,6 +177,16 @@ impl Upstream {
     /// How many of them it failed.
     pub fn errors(&self) -> u64 {
         self.shared.errors.load(Ordering::Relaxed)
+    }
+
+    /// How many requests it has been sent and not answered yet.
+    pub fn in_flight(&self) -> u64 {
+        self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What `/healthz` answers from now on: 200, or 503. Requests are served all the same.
+    pub fn be_healthy(&self, healthy: bool) {
+        self.shared.healthy.store(healthy, Ordering::Relaxed);
     }
 
     /// Treats requests differently from now on.
@@ -228,26 +255,78 @@ type Body = Either<Full<Bytes>, WithTrailers<Full<Bytes>, Trailers>>;
 async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Infallible> {
     let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|of| of.as_bytes().starts_with(b"application/grpc"));
     if request.uri().path() == "/healthz" {
-        return Ok(plain(&shared, false));
+        let status = match shared.healthy.load(Ordering::Relaxed) {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        return Ok(plain(&shared, status));
     }
+    let _in_flight = InFlight::new(shared.clone());
+    let features = Features::of(request.headers());
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
     let behaviour = *shared.behaviour.borrow();
-    let (fails, takes) = behaviour.fate(shared.seed, number);
+    let (fails, takes) = match behaviour.only_with {
+        Some(feature) if !features.has(feature) => (false, Duration::ZERO),
+        _ => behaviour.fate(shared.seed, number),
+    };
     if !takes.is_zero() {
         sleep(takes).await;
     }
     if fails {
         shared.errors.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(if is_grpc { grpc(&shared, fails) } else { plain(&shared, fails) })
+    let mut response = match (is_grpc, fails) {
+        (true, fails) => grpc(&shared, fails),
+        (false, true) => plain(&shared, StatusCode::INTERNAL_SERVER_ERROR),
+        (false, false) => plain(&shared, StatusCode::OK),
+    };
+    response.headers_mut().extend(features.header());
+    Ok(response)
 }
 
-fn plain(shared: &Shared, fails: bool) -> Response<Body> {
+/// A request's place in the count of those in flight, given up when it is answered or cut off.
+struct InFlight(Arc<Shared>);
+
+impl InFlight {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The features that a request bears: name and value, by name.
+struct Features(BTreeMap<String, String>);
+
+impl Features {
+    fn of(headers: &HeaderMap) -> Self {
+        let features = headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix(FEATURE)?;
+            Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        });
+        Self(features.collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let features: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let value = HeaderValue::from_str(&features.join(", ")).ok().filter(|value| !value.is_empty())?;
+        Some((HeaderName::from_static(FEATURES_HEADER), value))
+    }
+}
+
+fn plain(shared: &Shared, status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(shared.body.clone())));
     response.headers_mut().insert(VERSION_HEADER, shared.version.clone());
-    if fails {
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    }
+    *response.status_mut() = status;
     response
 }
 
@@ -264,83 +343,4 @@ fn grpc(shared: &Shared, fails: bool) -> Response<Body> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http;
-
-    #[test]
-    fn the_same_seed_chooses_the_same_requests_at_the_rate_asked_for() {
-        let behaviour = Behaviour { slow_rate: 0.5, slow_latency: Duration::from_secs(1), ..Behaviour::failing(0.2) };
-        let fates = |seed| (0..10_000).map(|n| behaviour.fate(seed, n)).collect::<Vec<_>>();
-        assert_eq!(fates(7), fates(7));
-        assert_ne!(fates(7), fates(8));
-        let failing = fates(7).iter().filter(|(fails, _)| *fails).count();
-        // Five standard deviations of a binomial(10000, 0.2).
-        assert!((1_800..2_200).contains(&failing), "{failing}");
-        let both = fates(7).iter().filter(|(fails, takes)| *fails && !takes.is_zero()).count();
-        assert!((850..1_150).contains(&both), "failing and slow are independent: {both}");
-        assert!((0..1_000).all(|n| !Behaviour::GOOD.fate(7, n).0));
-        assert!((0..1_000).all(|n| Behaviour::failing(1.0).fate(7, n).0));
-    }
-
-    #[tokio::test]
-    async fn it_says_its_version_and_fails_when_told() {
-        let upstream = Upstream::start(UpstreamConfig::local("v2")).await.expect("a port");
-        let answer = http::get(upstream.addr(), "/").await.expect("an answer");
-        assert_eq!((answer.status, answer.header(VERSION_HEADER), answer.body.as_str()), (200, Some("v2"), "v2\n"));
-
-        upstream.behave(Behaviour::failing(1.0));
-        let answer = http::get(upstream.addr(), "/").await.expect("an answer");
-        assert_eq!(
-            (answer.status, answer.header(VERSION_HEADER)),
-            (500, Some("v2")),
-            "a failure names its version too"
-        );
-        assert_eq!(http::get_ok(upstream.addr(), "/healthz").await.expect("healthy"), "v2\n");
-        assert_eq!((upstream.requests(), upstream.errors()), (2, 1), "health checks are not counted");
-    }
-
-    #[tokio::test]
-    async fn over_grpc_the_status_is_in_the_trailers() {
-        let upstream = Upstream::start(UpstreamConfig::local("v2")).await.expect("a port");
-        let stream = TcpStream::connect(upstream.addr()).await.expect("a connection");
-        let io = (TokioExecutor::new(), TokioIo::new(stream));
-        let (mut calls, connection) = hyper::client::conn::http2::handshake(io.0, io.1).await.expect("HTTP/2");
-        tokio::spawn(connection);
-        for (behaviour, message, status) in [(Behaviour::GOOD, &[0; 5][..], "0"), (Behaviour::failing(1.0), &[], "13")]
-        {
-            upstream.behave(behaviour);
-            let request = Request::post(format!("http://{}/a.B/C", upstream.addr()));
-            let request = request.header(CONTENT_TYPE, "application/grpc").body(Full::<Bytes>::default());
-            let answer = calls.send_request(request.expect("a request")).await.expect("an answer");
-            assert_eq!(
-                (answer.status(), &answer.headers()[VERSION_HEADER]),
-                (StatusCode::OK, &"v2".parse().expect("a value"))
-            );
-            let body = answer.into_body().collect().await.expect("a body");
-            assert_eq!(body.trailers().expect("trailers")["grpc-status"], status);
-            assert_eq!(body.to_bytes(), message);
-        }
-    }
-
-    #[tokio::test]
-    async fn open_requests_are_answered_before_it_stops() {
-        let upstream = Upstream::start(UpstreamConfig {
-            behaviour: Behaviour { latency: Duration::from_millis(200), ..Behaviour::GOOD },
-            ..UpstreamConfig::local("v1")
-        })
-        .await
-        .expect("a port");
-        let addr = upstream.addr();
-        let open = tokio::spawn(async move { http::get(addr, "/").await });
-        crate::wait::until("the request to arrive", Duration::from_secs(10), || async {
-            anyhow::ensure!(upstream.requests() == 1, "not yet");
-            Ok(())
-        })
-        .await
-        .expect("it arrives");
-        upstream.stop().await;
-        assert_eq!(open.await.expect("no panic").expect("an answer").status, 200);
-        assert!(http::get(addr, "/").await.is_err(), "nobody listens any more");
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ impl Edge {
         let mut scene = Scene::new().await?;
         let [listen] = ports::free()?;
         scene.proxies.clear();
-        scene.proxies.push(Proxy { id: "edge", variant: "delta", listen, rds_only: false, no_metrics: false });
+        scene.proxies.push(Proxy::new("edge", listen));
         Ok(Self { scene, fleet: String::new(), wanted: [("checkout", "v1"), ("cart", "v1")] })
     }
 

@@ -13,15 +13,24 @@ use serin_testbed::{ports, wait};
 
 use crate::relay::Relay;
 
+#[path = "specs.rs"]
+mod specs;
+
+pub(crate) use specs::{Other, Specs};
+
 /// How long anything may take on a loaded machine before it counts as never.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-const HOST: &str = "shop.example.com";
+pub(crate) const HOST: &str = "shop.example.com";
 
 /// How a proxy is to be.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
-    /// Its id, its cluster, and its fleet's name.
+    /// Its id.
     pub(crate) id: &'static str,
+    /// Its fleet, and its cluster: one of its own, of the same name, where nobody shares it.
+    pub(crate) fleet: &'static str,
+    /// The region of its locality; none when empty.
+    pub(crate) region: &'static str,
     /// `delta` or `sotw`.
     pub(crate) variant: &'static str,
     /// Where it listens.
@@ -30,6 +39,13 @@ pub(crate) struct Proxy {
     pub(crate) rds_only: bool,
     /// Whether the bootstrap has no metrics sink.
     pub(crate) no_metrics: bool,
+}
+
+impl Proxy {
+    /// A Delta proxy with a fleet of its own.
+    pub(crate) fn new(id: &'static str, listen: SocketAddr) -> Self {
+        Self { id, fleet: id, region: "", variant: "delta", listen, rds_only: false, no_metrics: false }
+    }
 }
 
 pub(crate) struct Scene {
@@ -44,6 +60,8 @@ pub(crate) struct Scene {
     pub(crate) connect_timeout: &'static str,
     /// Between the server and the proxies, when it stands there.
     pub(crate) relay: Option<Relay>,
+    /// What else the specs say.
+    pub(crate) specs: Specs,
 }
 
 /// The version of the Envoy under test, as `(major, minor)`.
@@ -58,17 +76,26 @@ impl Scene {
     /// request in five. Nothing runs yet but the upstreams.
     pub(crate) async fn new() -> Result<Self> {
         let [one, two] = ports::free()?;
-        let proxy = |id, variant, listen| Proxy { id, variant, listen, rds_only: false, no_metrics: false };
         let mut upstreams = Vec::new();
         for (version, behaviour) in [("v1", Behaviour::GOOD), ("v2", Behaviour::GOOD), ("v3", Behaviour::failing(0.2))]
         {
             upstreams.push(Upstream::start(UpstreamConfig { behaviour, ..UpstreamConfig::local(version) }).await?);
         }
         let server = ServerProcess::new(env!("CARGO_BIN_EXE_serin"))?.arg("-v");
-        let proxies = vec![proxy("one", "delta", one), proxy("two", "sotw", two)];
+        let proxies = vec![Proxy::new("one", one), Proxy { variant: "sotw", ..Proxy::new("two", two) }];
         let steps = "[{setWeight: 10}, {analyze: {max: 60s}}, {setWeight: 50}, {analyze: {max: 60s}}]".into();
         let (envoys, raw, relay) = (Vec::new(), None, None);
-        Ok(Self { server, proxies, envoys, upstreams, steps, raw, connect_timeout: "1s", relay })
+        Ok(Self {
+            server,
+            proxies,
+            envoys,
+            upstreams,
+            steps,
+            raw,
+            connect_timeout: "1s",
+            relay,
+            specs: Specs::default(),
+        })
     }
 
     /// The same with a relay that takes down what the proxies and the server say, and proxies that keep all statistics.
@@ -83,35 +110,7 @@ impl Scene {
 
     /// Commits the specs with this version wanted.
     pub(crate) fn commit(&self, version: &str) -> Result<()> {
-        let mut text = String::new();
-        let [of_listener, of_service] =
-            self.raw.clone().map(|raw| raw.map(|raw| format!("envoy: {raw}"))).unwrap_or_default();
-        for Proxy { id, listen, rds_only, .. } in &self.proxies {
-            let listens = match rds_only {
-                true => "routeConfigs: [{name: local_route, services: [checkout]}]".to_owned(),
-                false => {
-                    format!("listeners: [{{name: http, bind: \"{listen}\", services: [checkout], {of_listener}}}]")
-                }
-            };
-            text += &format!(
-                "apiVersion: serin.dev/v1\nkind: Fleet\nmetadata: {{name: {id}}}\n\
-                 spec:\n  nodes: {{cluster: {id}}}\n  {listens}\n---\n"
-            );
-        }
-        text += &format!(
-            "apiVersion: serin.dev/v1\nkind: Service\nmetadata: {{name: checkout}}\n\
-             spec:\n  hosts: [{HOST}]\n  connectTimeout: {}\n  {of_service}\n  versions:\n",
-            self.connect_timeout
-        );
-        for upstream in &self.upstreams {
-            text += &format!("    {}: {{endpoints: [\"{}\"]}}\n", upstream.version(), upstream.addr());
-        }
-        text += &format!(
-            "---\napiVersion: serin.dev/v1\nkind: Release\nmetadata: {{name: checkout}}\nspec:\n  service: checkout\n  \
-             version: {version}\n  strategy: {{canary: {{steps: {}}}}}\n  \
-             analysis: {{metrics: [{{errors: {{harmlessRate: 0.02}}}}]}}\n",
-            self.steps
-        );
+        let text = self.text(version);
         self.server.write_spec("specs.yaml", &text)
     }
 
@@ -143,25 +142,41 @@ impl Scene {
         let specs = self.server.specs();
         let (major, minor) = envoy_version();
         let (specs, version) = (specs.to_string_lossy().into_owned(), format!("{major}.{minor}"));
-        let mut arguments = vec!["bootstrap", "--fleet", proxy.id, "--specs", &specs, "--id", proxy.id];
+        let mut arguments = vec!["bootstrap", "--fleet", proxy.fleet, "--specs", &specs, "--id", proxy.id];
         arguments.extend(["--variant", proxy.variant, "--xds", &xds, "--admin", "127.0.0.1:0"]);
         arguments.extend(["--flush", "250ms", "--envoy", &version]);
         if proxy.no_metrics {
             arguments.push("--no-metrics");
         }
         let printed = self.server.run(arguments).await?;
+        let printed = match proxy.region {
+            "" => printed,
+            region => printed.replacen("\nnode:\n", &format!("\nnode:\n  locality: {{region: {region}}}\n"), 1),
+        };
         // A listener of the bootstrap's own has its port there.
         Ok(printed.replace("port_value: 10000", &format!("port_value: {}", proxy.listen.port())))
     }
 
     /// An open-loop load over all proxies.
     pub(crate) fn load(&self, rate: f64) -> Load {
-        Load::start(LoadConfig::new(self.proxies.iter().map(|proxy| proxy.listen).collect(), rate, HOST))
+        Load::start(self.load_config(rate))
+    }
+
+    /// What such a load is.
+    pub(crate) fn load_config(&self, rate: f64) -> LoadConfig {
+        let mut targets: Vec<SocketAddr> = self.proxies.iter().map(|proxy| proxy.listen).collect();
+        targets.dedup();
+        LoadConfig::new(targets, rate, HOST)
     }
 
     /// The release, as `serin get -o json` prints it.
     pub(crate) async fn release(&self) -> Result<Value> {
-        let printed = self.server.run(["get", "checkout", "-o", "json"]).await?;
+        self.release_of("checkout").await
+    }
+
+    /// Another service's release.
+    pub(crate) async fn release_of(&self, service: &str) -> Result<Value> {
+        let printed = self.server.run(["get", service, "-o", "json"]).await?;
         serde_json::from_str(&printed).context(printed)
     }
 
@@ -176,8 +191,13 @@ impl Scene {
 
     /// Waits until the release is as wanted, and returns it.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.until_of("checkout", what, wanted).await
+    }
+
+    /// The same of another service's release.
+    pub(crate) async fn until_of(&self, service: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let waited = wait::until(what, DEADLINE, || async {
-            let release = self.release().await?;
+            let release = self.release_of(service).await?;
             ensure!(wanted(&release), "{release:#}");
             Ok(release)
         });

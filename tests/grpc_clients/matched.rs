@@ -85,7 +85,10 @@ async fn matched(library: &Library) -> Result<()> {
 
 /// What a fleet's gRPC clients are given at 50 % of v3, with two routes put before the weighted one.
 fn with_matches(upstreams: &[Upstream]) -> Result<Snapshot> {
-    let version = |of: &Upstream| Version { endpoints: vec![Endpoint { address: of.addr(), zone: Some("a".into()) }] };
+    let version = |of: &Upstream| Version {
+        endpoints: vec![Endpoint { address: of.addr(), zone: Some("a".into()), weight: 1, draining: false }],
+        ..Version::default()
+    };
     let service = Service {
         name: "checkout".into(),
         hosts: vec![NAME.into()],
@@ -95,6 +98,7 @@ fn with_matches(upstreams: &[Upstream]) -> Result<Snapshot> {
         connect_timeout: Duration::from_secs(1),
         timeout: Some(DEADLINE),
         envoy: Default::default(),
+        ..Service::named("")
     };
     let fleet = Fleet {
         name: "all".into(),
@@ -104,6 +108,9 @@ fn with_matches(upstreams: &[Upstream]) -> Result<Snapshot> {
             bind: ([127, 0, 0, 1], 1).into(),
             services: vec!["checkout".into()],
             envoy: Default::default(),
+            tls: None,
+            trusted_hops: 0,
+            preview: false,
         }],
         route_configs: Vec::new(),
         config_canary: None,

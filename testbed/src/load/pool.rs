@@ -2,17 +2,17 @@
 //! all of them, and over all processes that share the target's port.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderValue};
-use hyper::http::uri::PathAndQuery;
+use hyper::header::SET_COOKIE;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::Outcome;
 use crate::upstream::VERSION_HEADER;
@@ -25,8 +25,8 @@ type Sender = SendRequest<Empty<Bytes>>;
 #[derive(Debug)]
 pub(super) struct Pool {
     addr: SocketAddr,
-    host: HeaderValue,
-    path: PathAndQuery,
+    /// The local address of its connections; the system's choice when absent.
+    source: Option<IpAddr>,
     /// Opens new connections, rather than to use one again, until there are this many.
     wanted: usize,
     state: Mutex<State>,
@@ -54,22 +54,15 @@ impl Drop for Place<'_> {
 }
 
 impl Pool {
-    /// A host or path that cannot stand in a request becomes empty, and is refused by whoever is asked.
-    pub(super) fn new(addr: SocketAddr, host: &str, path: &str, wanted: usize) -> Self {
-        Self {
-            addr,
-            host: HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static("")),
-            path: path.parse().unwrap_or(PathAndQuery::from_static("/")),
-            wanted,
-            state: Mutex::default(),
-        }
+    pub(super) fn new(addr: SocketAddr, source: Option<IpAddr>, wanted: usize) -> Self {
+        Self { addr, source, wanted, state: Mutex::default() }
     }
 
-    /// Sends one request and reads its whole answer.
-    pub(super) async fn send(&self) -> Outcome {
-        match self.exchange().await {
+    /// Sends one request and reads its whole answer; returns the cookies that it issues, too.
+    pub(super) async fn send(&self, request: Request<Empty<Bytes>>) -> (Outcome, Vec<String>) {
+        match self.exchange(request).await {
             Ok(answered) => answered,
-            Err(error) => Outcome::Failed(error),
+            Err(error) => (Outcome::Failed(error), Vec::new()),
         }
     }
 
@@ -105,8 +98,7 @@ impl Pool {
         })
     }
 
-    async fn exchange(&self) -> Result<Outcome, String> {
-        let mut request = self.request();
+    async fn exchange(&self, mut request: Request<Empty<Bytes>>) -> Result<(Outcome, Vec<String>), String> {
         loop {
             let next = self.next();
             let place = Place(self);
@@ -128,6 +120,8 @@ impl Pool {
             let status = response.status().as_u16();
             let version =
                 response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let cookies = response.headers().get_all(SET_COOKIE).iter();
+            let cookies = cookies.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
             let body = response.into_body().collect().await.map_err(|error| format!("body: {error}"))?.to_bytes();
             if sender.ready().await.is_ok() {
                 // Its place is kept for the next request.
@@ -135,19 +129,19 @@ impl Pool {
                 self.with(|state| state.idle.push_back(sender));
             }
             let said = version.is_none().then(|| String::from_utf8_lossy(&body).chars().take(SAID).collect());
-            return Ok(Outcome::Answered { status, version, said });
+            return Ok((Outcome::Answered { status, version, said }, cookies));
         }
     }
 
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.path.clone().into();
-        request.headers_mut().insert(HOST, self.host.clone());
-        request
+    async fn stream(&self) -> io::Result<TcpStream> {
+        let Some(source) = self.source else { return TcpStream::connect(self.addr).await };
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        socket.connect(self.addr).await
     }
 
     async fn connect(&self) -> Result<Sender, String> {
-        let stream = TcpStream::connect(self.addr).await.map_err(|error| format!("connect: {error}"))?;
+        let stream = self.stream().await.map_err(|error| format!("connect: {error}"))?;
         // Small requests must not wait for more to send.
         let _ = stream.set_nodelay(true);
         let (sender, connection) =

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Latencies, Outcome, Record};
+use super::{Latencies, Outcome, Record, Seen};
 
 /// How many different causes of failure are told apart; further ones are counted with the last.
 const MAX_CAUSES: usize = 32;
@@ -20,6 +20,8 @@ pub struct Summary {
     pub causes: BTreeMap<String, u64>,
     /// Scheduled requests that were not sent because too many were unanswered.
     pub overload: u64,
+    /// Which versions each user saw.
+    pub seen: Seen,
 }
 
 /// One version's requests.
@@ -45,6 +47,9 @@ impl VersionSummary {
 impl Summary {
     /// Counts one record.
     pub fn add(&mut self, record: &Record) {
+        if let (Some(user), Some(version)) = (record.user, record.outcome.version()) {
+            self.seen.add(user, version);
+        }
         let version = self.versions.entry(record.outcome.version().map(str::to_owned)).or_default();
         version.requests += 1;
         match &record.outcome {

@@ -1,8 +1,15 @@
+use super::pool::Pool;
 use super::*;
 use crate::upstream::{Behaviour, Upstream, UpstreamConfig};
 
 async fn upstream(version: &str, behaviour: Behaviour) -> Upstream {
     Upstream::start(UpstreamConfig { behaviour, ..UpstreamConfig::local(version) }).await.expect("a port")
+}
+
+async fn send(pool: &Pool) -> Outcome {
+    let mut request = hyper::Request::new(http_body_util::Empty::new());
+    request.headers_mut().insert("host", "a".parse().expect("a value"));
+    pool.send(request).await.0
 }
 
 #[test]
@@ -31,9 +38,9 @@ async fn every_request_is_recorded_with_its_target_and_version() {
 #[tokio::test]
 async fn connections_are_used_in_turn() {
     let v1 = upstream("v1", Behaviour::GOOD).await;
-    let pool = Pool::new(v1.addr(), "a", "/", 3);
+    let pool = Pool::new(v1.addr(), None, 3);
     for _ in 0..10 {
-        assert!(!pool.send().await.is_failure());
+        assert!(!send(&pool).await.is_failure());
     }
     assert_eq!(pool.connections(), (3, 3), "three are opened before one is used again, and no more");
 }
@@ -42,15 +49,15 @@ async fn connections_are_used_in_turn() {
 async fn a_closed_connection_is_replaced_unseen() {
     let v1 = upstream("v1", Behaviour::GOOD).await;
     let addr = v1.addr();
-    let pool = Pool::new(addr, "a", "/", 1);
-    assert!(!pool.send().await.is_failure());
+    let pool = Pool::new(addr, None, 1);
+    assert!(!send(&pool).await.is_failure());
     v1.stop().await;
-    let failed = pool.send().await;
+    let failed = send(&pool).await;
     assert!(matches!(&failed, Outcome::Failed(cause) if cause.starts_with("connect")), "{failed:?}");
     assert_eq!(pool.connections(), (0, 0), "what failed gives its place back");
     let again =
         Upstream::start(UpstreamConfig { listen: addr, ..UpstreamConfig::local("v1b") }).await.expect("the port");
-    assert_eq!(pool.send().await, Outcome::Answered { status: 200, version: Some("v1b".into()), said: None });
+    assert_eq!(send(&pool).await, Outcome::Answered { status: 200, version: Some("v1b".into()), said: None });
     drop(again);
 }
 
@@ -73,7 +80,8 @@ async fn what_exceeds_the_bound_is_overload_and_the_wait_counts_from_the_schedul
 #[test]
 fn a_failure_is_attributed_to_the_version_that_answered() {
     let now = Instant::now();
-    let record = |outcome| Record { scheduled: now, finished: now + Duration::from_millis(10), target: 0, outcome };
+    let record =
+        |outcome| Record { scheduled: now, finished: now + Duration::from_millis(10), target: 0, user: None, outcome };
     let answered =
         |status, version: Option<&str>| Outcome::Answered { status, version: version.map(str::to_owned), said: None };
     let mut summary = Summary::default();
@@ -94,4 +102,48 @@ fn a_failure_is_attributed_to_the_version_that_answered() {
     assert_eq!(causes, [("503 without a version", 2), ("connect: refused", 1)]);
     let shown = summary.to_string();
     assert!(shown.contains("(no version)") && shown.contains("2 × 503 without a version"), "{shown}");
+}
+
+#[tokio::test]
+async fn users_come_in_turn_each_to_all_targets_from_their_own_address() {
+    let v1 = upstream("v1", Behaviour::GOOD).await;
+    let v2 = upstream("v2", Behaviour::GOOD).await;
+    let sources = ["127.0.0.2", "127.0.0.3"].map(|source| source.parse().expect("an address"));
+    let load = Load::start(LoadConfig {
+        users: Some(Population::of(100)),
+        sources: sources.to_vec(),
+        ..LoadConfig::new(vec![v1.addr(), v2.addr()], 2_000.0, "a")
+    });
+    let load = load.counted();
+    let all = crate::wait::until("every user to have seen both", Duration::from_secs(10), || async {
+        let seen = load.so_far().seen;
+        anyhow::ensure!(seen.seen("v1") == 100 && seen.seen("v2") == 100, "{} {}", seen.seen("v1"), seen.seen("v2"));
+        Ok(seen)
+    });
+    let seen = all.await.expect("they come in turn");
+    assert!(seen.flips("v2", "v1") + seen.flips("v1", "v2") >= 100);
+    let summary = load.finish().await;
+    assert_eq!((summary.failures(), summary.seen.users()), (0, 100), "{summary}");
+}
+
+#[test]
+fn a_request_bears_whose_it_is_and_what_was_issued() {
+    let config = LoadConfig {
+        users: Some(Population { keep_cookies: true, ..Population::of(20_000) }),
+        headers: vec![("x-internal".into(), "true".into())],
+        hosts: vec!["a.example.com".into(), "b.example.com".into()],
+        ..LoadConfig::new(vec!["127.0.0.1:1".parse().expect("an address")], 1.0, "")
+    };
+    let callers = Callers::new(&config);
+    let caller = callers.caller(20_007);
+    let value = |name: &str| {
+        let request = callers.request(&caller);
+        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("none").to_owned()
+    };
+    assert_eq!((value("cookie").as_str(), value("x-user-id").as_str()), ("uid=7", "7"));
+    assert_eq!((value("host").as_str(), value("x-internal").as_str()), ("b.example.com", "true"));
+    callers.answered(&caller, &["seat=12; Path=/; HttpOnly".into(), "seat=13".into()]);
+    assert_eq!(value("cookie"), "uid=7; seat=13");
+    let other = callers.request(&callers.caller(8));
+    assert_eq!(other.headers()["cookie"], "uid=8", "what is issued is one user's own");
 }

@@ -302,7 +302,7 @@ impl Stage {
                 }
                 Err(error) => Outcome::Failed(format!("{error:#}")),
             };
-            count(&self.ledger, EXTRA, &Record { scheduled, finished: Instant::now(), target, outcome });
+            count(&self.ledger, EXTRA, &Record { scheduled, finished: Instant::now(), target, user: None, outcome });
         }
     }
 

@@ -21,6 +21,7 @@ const BEHAVIOUR: Behaviour = Behaviour {
     latency: Duration::from_millis(2),
     slow_rate: 0.005,
     slow_latency: Duration::from_millis(1_500),
+    only_with: None,
 };
 
 #[derive(Debug, Default)]
