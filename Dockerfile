@@ -30,6 +30,8 @@ ENTRYPOINT ["serin-testbed"]
 
 # Last, so that a plain `docker build .` gives the server.
 FROM base AS serin
+# The roots that https:// hooks and sinks are checked against.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /build/target/release/serin /usr/local/bin/
 VOLUME /data
 EXPOSE 18000 18001 18002
