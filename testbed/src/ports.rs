@@ -1,17 +1,23 @@
 //! Free ports for processes that must be told theirs, and must get it again after a restart.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// Where to look. It lies below what Linux hands out by itself (from 32,768): there, any outgoing connection of the
 /// load could take the port of a server that is being restarted.
 const RANGE: Range<u16> = 20_000..32_000;
 /// How many ports to try.
 const TRIES: usize = 200;
+
+/// What was handed out in this process: tests that run side by side must not be given the same, and whoever is given one
+/// may bind it later, or again.
+static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// As many different loopback addresses as asked for, on which nobody listens now.
 ///
@@ -24,7 +30,10 @@ pub fn free<const N: usize>() -> Result<[SocketAddr; N]> {
         if held.len() == N {
             break;
         }
-        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, random_port())));
+        let port = random_port();
+        if TAKEN.lock().map_err(|_| anyhow!("somebody has failed while taking a port"))?.insert(port) {
+            held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+        }
     }
     let found: Vec<SocketAddr> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
     found.try_into().ok().with_context(|| format!("no {N} free ports within {RANGE:?}"))
