@@ -9,6 +9,12 @@ CACHE := $(if $(CARGO_TARGET_DIR),,$(shell \
   dir="$${XDG_CACHE_HOME:-$${HOME:-/nowhere}/.cache}/serin/target"; mkdir -p "$$dir" 2>/dev/null && [ -w "$$dir" ] && echo "$$dir"))
 ifneq ($(CACHE),)
 export CARGO_TARGET_DIR := $(CACHE)
+# Cargo tells by the time of a file whether it has changed, so what one clone built must not be taken for another's: a
+# clone that comes to the cache builds the project's own packages anew, and nothing else.
+OWN := -p serin -p serin-testbed -p serin-fuzz
+$(shell [ "$$(cat "$(CACHE)/clone" 2>/dev/null)" = "$(CURDIR)" ] || \
+  { for profile in dev release; do cargo clean --quiet --locked --target-dir "$(CACHE)" --profile "$$profile" $(OWN) >&2; done; \
+    echo "$(CURDIR)" > "$(CACHE)/clone"; })
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
