@@ -7,35 +7,47 @@
 //! Invariants: a [`Weight`] is at most [`Weight::FULL`]; the shares of a [`TrafficPlan`] sum to [`Weight::FULL`];
 //! in a [`World`] every name that a document refers to exists.
 
+mod analysis;
 mod config_canary;
 mod fleet;
 mod hook;
 mod matching;
+mod measure;
 mod patch;
+mod query;
 mod release;
+mod route;
 mod service;
 mod strategy;
+mod templates;
 mod traffic;
 mod upstream;
 mod weight;
 mod window;
 mod world;
 
+pub use analysis::{
+    AnalysisPolicy, ClusterSize, EjectionsMetric, ErrorsMetric, LatencyMetric, MeasuredMetric, MetricSource,
+    OnInconclusive, OnNoData, QuantileLimit, Risk,
+};
 pub use config_canary::{ConfigCanary, Portion};
-pub use fleet::{Fleet, Listener, NodeSelector, Pattern, RouteConfig};
+pub use fleet::{Fleet, Listener, NodeSelector, Pattern, Poll, RouteConfig};
 pub use hook::{Hook, OnHookFailure, Probe, ProbeKind, Sink, SinkFormat};
 pub use matching::{GrpcMethod, Rule, Sticky, StickyCookie, TextMatch, UserKey, Users};
+pub use measure::{Cause, Failures, Histogram};
 pub use patch::{PatchTarget, Patches};
+pub use query::{PLACEHOLDERS, fill_in, placeholders};
 pub use release::{
-    AnalysisPolicy, Candidate, EjectionsMetric, ErrorsMetric, Experiment, OnDeadline, OnInconclusive, OnNoData,
-    OnRejected, ProgressDeadline, Release, RetryPolicy, Risk, Rollback, Wave,
+    Candidate, Experiment, OnDeadline, OnRejected, ProgressDeadline, Release, RetryPolicy, Rollback, Wave,
 };
+pub use route::{NamedRoute, Requests};
 pub use service::{Endpoint, EndpointSource, OutlierDetection, Protocol, Service, Version};
 pub(crate) use strategy::Friendly;
 pub use strategy::{
-    AutoPromote, BlueGreen, Canary, EndpointState, EndpointStates, OnBatchFailure, Preview, Retire, Rolling,
+    AutoPromote, BlueGreen, Canary, EndpointState, EndpointStates, Holdback, OnBatchFailure, Preview, Retire, Rolling,
     RollingCanary, Step, Strategy, Update,
 };
+pub use templates::{SensibleLimit, TEMPLATES, Template, template};
 pub use traffic::{Mirrored, PlanError, Routing, Share, Targeted, TrafficPlan};
 pub use upstream::{CircuitBreakers, DownstreamTls, HealthCheck, KeyPair, LoadBalancing, Retries, UpstreamTls};
 pub use weight::{Weight, WeightError};

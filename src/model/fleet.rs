@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,18 @@ pub struct Fleet {
     /// Whether new configuration goes to a few proxies first; to all at once when absent.
     #[serde(default)]
     pub config_canary: Option<ConfigCanary>,
+    /// Proxies whose statistics are asked for, because their bootstrap does not send them.
+    #[serde(default)]
+    pub poll: Option<Poll>,
+}
+
+/// How proxies are asked for their statistics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poll {
+    /// Their admin interfaces, as `http://10.0.0.7:9901`.
+    pub admin: Vec<String>,
+    /// The time between two questions, and for an answer.
+    pub interval: Duration,
 }
 
 impl Fleet {

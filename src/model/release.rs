@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DenyWindow, Sink, Strategy, Weight};
+use super::{AnalysisPolicy, DenyWindow, Sink, Strategy, Weight};
 
 /// What should be live for a service, and how to get there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,91 +162,6 @@ pub struct Candidate {
     pub version: String,
     /// Its share.
     pub weight: Weight,
-}
-
-/// What counts as evidence, and how sure to be before acting on it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnalysisPolicy {
-    /// The accepted chances of being wrong.
-    pub risk: Risk,
-    /// The error-rate metric; judged by test T1.
-    pub errors: Option<ErrorsMetric>,
-    /// The ejection metric.
-    pub ejections: Option<EjectionsMetric>,
-    /// What to do in an `analyze` step without evidence (nobody reports, or the canary has no requests).
-    pub on_no_data: OnNoData,
-    /// What to do when an `analyze` step ends without proof.
-    pub on_inconclusive: OnInconclusive,
-}
-
-impl Default for AnalysisPolicy {
-    /// What holds when nothing is written: errors and ejections, at a risk of 1 % and 5 %.
-    fn default() -> Self {
-        Self {
-            risk: Risk { false_revert: 0.01, false_advance: 0.05 },
-            errors: Some(ErrorsMetric {
-                tolerate_ratio: 1.1,
-                reject_ratio: 2.0,
-                harmless_rate: 0.001,
-                cluster_size: 1.0,
-            }),
-            ejections: Some(EjectionsMetric { max_excess: 0.2 }),
-            on_no_data: OnNoData::Hold,
-            on_inconclusive: OnInconclusive::Pause,
-        }
-    }
-}
-
-/// The accepted chances of being wrong, each in (0, 1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Risk {
-    /// alpha: the chance that a release as good as its baseline is ever reverted.
-    pub false_revert: f64,
-    /// beta: the chance that one at least `reject_ratio` times worse is ever advanced.
-    pub false_advance: f64,
-}
-
-/// The canary's error rate against the baseline's, both as the caller saw them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ErrorsMetric {
-    /// r0: up to this ratio of error rates the canary counts as good. At least 1.
-    pub tolerate_ratio: f64,
-    /// r1: from this ratio on it counts as bad. Greater than `tolerate_ratio`.
-    pub reject_ratio: f64,
-    /// An error rate below this share (0 to 1) is harmless whatever the ratio: what proves a canary whose baseline
-    /// has no errors either.
-    pub harmless_rate: f64,
-    /// How many errors one cause is expected to make at once (m, at least 1): the evidence is tempered by 1/m.
-    pub cluster_size: f64,
-}
-
-/// Canary endpoints that the proxies took out of rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct EjectionsMetric {
-    /// Fails when the ejected share of the canary's endpoints exceeds the baseline's by more than this (0 to 1).
-    pub max_excess: f64,
-}
-
-/// What an `analyze` step does without evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnNoData {
-    /// Stays where it is; the step's clock stands still.
-    Hold,
-    /// Goes back to the stable version.
-    Revert,
-}
-
-/// What an `analyze` step does when its time is over without proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnInconclusive {
-    /// Waits for a person.
-    Pause,
-    /// Goes back to the stable version.
-    Revert,
-    /// Takes the next step all the same.
-    Advance,
 }
 
 /// What a release does when a proxy rejects a resource that it needs.

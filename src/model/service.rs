@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CircuitBreakers, HealthCheck, LoadBalancing, Patches, Retries, UpstreamTls};
+use super::{CircuitBreakers, HealthCheck, LoadBalancing, NamedRoute, Patches, Retries, UpstreamTls};
 
 /// A host's traffic, and the versions that can serve it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Service {
     /// Whether proxies speak TLS to the endpoints.
     #[serde(default)]
     pub tls: Option<UpstreamTls>,
+    /// Requests that are told apart, in the order in which they are looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<NamedRoute>,
     /// Raw configuration for its clusters, its route and its virtual host.
     #[serde(default, skip_serializing_if = "Patches::is_empty")]
     pub envoy: Patches,
@@ -146,6 +149,7 @@ impl Service {
             retries: None,
             load_balancing: LoadBalancing::default(),
             tls: None,
+            routes: Vec::new(),
             envoy: Patches::new(),
         }
     }

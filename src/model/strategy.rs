@@ -34,6 +34,19 @@ pub struct Canary {
     pub rules: Vec<Rule>,
     /// Carried out in order; weights never fall.
     pub steps: Vec<Step>,
+    /// What is held back for the version before, once all steps are done.
+    #[serde(default)]
+    pub holdback: Option<Holdback>,
+}
+
+/// A share that stays with the version before for a time, to compare the new one with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holdback {
+    /// The share.
+    pub weight: Weight,
+    /// For how long.
+    pub duration: Duration,
 }
 
 /// Two sets of endpoints and one switch.
@@ -175,6 +188,18 @@ pub enum Step {
         /// The longest time to look.
         max: Duration,
     },
+    /// Goes up from weight to weight, each proven before the next, which is chosen so that a bad version costs the fewest
+    /// requests.
+    Auto {
+        /// The first weight: what is reached, or else what can be proven in time, when absent.
+        from: Option<Weight>,
+        /// The last weight.
+        to: Weight,
+        /// The longest look at one weight.
+        max: Duration,
+        /// The longest time for all of them.
+        within: Option<Duration>,
+    },
     /// Copies a share of the stable version's requests to the canary, whose answers nobody sees.
     Mirror {
         /// The share that is copied; none ends it.
@@ -191,6 +216,8 @@ pub enum Step {
         /// For how long.
         duration: Duration,
     },
+    /// Gives the canary all but a share, and looks at it beside that.
+    Holdback(Holdback),
     /// The old version stands by for this time: a way back without any steps.
     StandBy(Duration),
     /// Replaces the next endpoints, and gives the canary their part of the traffic.
@@ -235,7 +262,9 @@ impl Strategy {
     /// The steps of the strategy, in order. `endpoints` is how many there are to replace: batches are a part of them.
     pub fn steps(&self, endpoints: usize) -> Vec<Step> {
         match self {
-            Strategy::Canary(canary) => canary.steps.clone(),
+            Strategy::Canary(canary) => {
+                canary.steps.iter().cloned().chain(canary.holdback.map(Step::Holdback)).collect()
+            }
             Strategy::BlueGreen(blue_green) => blue_green.steps(),
             Strategy::Rolling(rolling) => rolling.steps(endpoints),
         }
@@ -310,6 +339,11 @@ impl fmt::Display for Step {
             Step::Pause(Some(duration)) => write!(f, "pause {}", Friendly(*duration)),
             Step::Pause(None) => f.write_str("pause until promoted"),
             Step::Analyze { max } => write!(f, "analyze at most {}", Friendly(*max)),
+            Step::Auto { from, to, max, within } => {
+                let from = from.map(|from| format!(" from {from}")).unwrap_or_default();
+                write!(f, "auto{from} to {to}, at most {} each", Friendly(*max))?;
+                within.map_or(Ok(()), |within| write!(f, " and {} in all", Friendly(within)))
+            }
             Step::Mirror { percent: Weight::ZERO, .. } => f.write_str("mirror nothing"),
             Step::Mirror { percent, duration: None } => write!(f, "mirror {percent}"),
             Step::Mirror { percent, duration: Some(duration) } => {
@@ -322,6 +356,9 @@ impl fmt::Display for Step {
                 write!(f, "match {}", rules.join("; "))
             }
             Step::Watch { duration } => write!(f, "watch {}", Friendly(*duration)),
+            Step::Holdback(Holdback { weight, duration }) => {
+                write!(f, "hold back {weight} for {}", Friendly(*duration))
+            }
             Step::StandBy(duration) => write!(f, "stand by {}", Friendly(*duration)),
             Step::Batch { endpoints: 1 } => f.write_str("replace 1 endpoint"),
             Step::Batch { endpoints } => write!(f, "replace {endpoints} endpoints"),

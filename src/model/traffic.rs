@@ -21,7 +21,7 @@ pub struct Share {
 #[serde(default, rename_all = "camelCase")]
 pub struct Routing {
     /// They sum to [`Weight::FULL`]; canaries come first, the stable version last, so that a hash nests the canary's
-    /// users as it grows.
+    /// users as it grows; or in the middle, before the [`Routing::baseline`], whose users are nested at the other end.
     pub shares: Vec<Share>,
     /// By what a user keeps their place among the shares; at random when absent.
     pub sticky: Option<Sticky>,
@@ -33,6 +33,9 @@ pub struct Routing {
     pub preview: Option<String>,
     /// Further hosts, whose requests go where the preview leads, or to the stable version.
     pub preview_hosts: Vec<String>,
+    /// The version of the last share, where that is there to be compared with and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
 }
 
 /// Requests that were chosen, and the version that gets its [`Rule::strength`] of them. The last share gets the rest.
@@ -109,9 +112,22 @@ impl Routing {
         self.shares.iter().find(|s| s.version == version).map_or(Weight::ZERO, |s| s.weight)
     }
 
-    /// The version that gets what is left for it: the last share's.
+    /// The version that gets what is left for it: the last share's that is not the [`Routing::baseline`]'s.
     pub fn stable(&self) -> Option<&str> {
-        self.shares.last().map(|share| share.version.as_str())
+        let mut versions = self.shares.iter().rev().map(|share| share.version.as_str());
+        versions.find(|version| self.baseline.as_deref() != Some(*version))
+    }
+
+    /// The same with a share beside the canary's, to compare it with: as much as the canary has, and at most half of the
+    /// rest. Named even where that is nothing.
+    #[must_use]
+    pub fn with_baseline(mut self, baseline: &str) -> Self {
+        let [canary, stable] = self.shares.as_mut_slice() else { return self };
+        let weight = canary.weight.min(Weight::from_hundredths(stable.weight.hundredths() / 2));
+        stable.weight = Weight::from_hundredths(stable.weight.hundredths() - weight.hundredths());
+        self.shares.push(Share { version: baseline.into(), weight });
+        self.baseline = Some(baseline.into());
+        self
     }
 
     /// Who is given which version, in words: one line for each thing that decides, what decides first first.
