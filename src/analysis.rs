@@ -8,19 +8,45 @@
 //! stored and read back goes on bit for bit.
 
 pub mod absolute;
+mod clusters;
+pub mod detector;
 mod ejections;
+mod errors;
 pub mod evidence;
+mod explain;
+mod histogram;
+mod holdback;
 mod judge;
+mod latency;
+mod measurement;
+pub mod pace;
+mod parts;
+mod place;
+mod proof;
+#[cfg(test)]
+mod random;
 pub mod ratio;
+mod reading;
+mod spread;
 pub mod watch;
 mod words;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{Cause, Failures, Histogram};
+
+pub use clusters::Size;
+pub use detector::Detector;
 pub use evidence::LogE;
+pub use explain::{Compared, Explanation};
 pub use judge::{Judge, NO_DATA_AFTER};
+pub use measurement::{ANALYSIS, Mark, Measurement};
+pub use place::{Finding, Place, PlaceCounts, PlaceKind, Places};
+pub use reading::{Outcome, Reading};
+pub use spread::{Spread, Spreads};
 pub use words::e_value;
 
 /// Requests and how many of them failed.
@@ -54,28 +80,63 @@ impl Counts {
     }
 }
 
+/// One version's part of a window.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Arm {
+    /// Requests that ended.
+    pub requests: u64,
+    /// How many of them failed, by cause.
+    pub failures: Failures,
+    /// Their durations, when they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Histogram>,
+    /// How the failures are spread over proxies, and over endpoints.
+    pub spread: Spread,
+    /// Endpoints that are out of rotation: a gauge, summed over the counted proxies.
+    pub ejected: u64,
+    /// Endpoints that exist, summed likewise; 0 when nobody tells.
+    pub endpoints: u64,
+}
+
+impl Arm {
+    /// Requests, with those failures that count.
+    pub fn counts(&self, causes: &BTreeSet<Cause>) -> Counts {
+        Counts { requests: self.requests, errors: self.failures.counted(causes) }.clamped()
+    }
+}
+
+impl From<Counts> for Arm {
+    /// Failures of which nobody tells more than that the version answered so.
+    fn from(counts: Counts) -> Self {
+        let failures = Failures::of(Cause::Answer, counts.errors);
+        Self { requests: counts.requests, failures, ..Self::default() }
+    }
+}
+
 /// One tick: canary and baseline side by side, over the same time and on the same proxies.
 ///
 /// The caller has already left out every proxy that did not have the step's weight in force for the whole window, and
 /// all requests that were not shared out at random (those that a header or an address sent to the canary).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Window {
-    /// The canary's requests.
-    pub canary: Counts,
-    /// The baseline's.
-    pub baseline: Counts,
-    /// Canary endpoints that are out of rotation: a gauge, summed over the counted proxies.
-    pub canary_ejected: u64,
-    /// Canary endpoints that exist, summed likewise; 0 when nobody tells.
-    pub canary_endpoints: u64,
-    /// Baseline endpoints that are out of rotation.
-    pub baseline_ejected: u64,
-    /// Baseline endpoints that exist.
-    pub baseline_endpoints: u64,
+    /// The canary.
+    pub canary: Arm,
+    /// What it is compared with.
+    pub baseline: Arm,
     /// How many proxies were counted. With none, the window is without data whatever the counts say.
     pub proxies: usize,
+    /// How many others have the weight in force as well, are connected, and have not reported for a while.
+    pub silent: usize,
     /// How long it was.
     pub length: Duration,
+    /// The same counts by place, of those places that are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlaceCounts>,
+    /// What others have measured since the window before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
 }
 
 impl Window {
@@ -83,16 +144,31 @@ impl Window {
     pub fn has_data(&self) -> bool {
         self.proxies > 0 && self.canary.requests > 0
     }
+
+    /// Whether it holds nothing but what others have measured: it says nothing of what the proxies report.
+    pub fn is_readings_only(&self) -> bool {
+        !self.readings.is_empty() && self.proxies == 0 && self.silent == 0 && self.length.is_zero()
+    }
+
+    /// The share of the proxies that should have reported and did not; 0 when there are none.
+    pub fn silent_share(&self) -> f64 {
+        let all = self.proxies.saturating_add(self.silent);
+        if all == 0 { 0.0 } else { self.silent as f64 / all as f64 }
+    }
 }
 
 /// What is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// The error rate.
     Errors,
+    /// The durations.
+    Latency,
     /// Endpoints out of rotation.
     Ejections,
+    /// A number that somebody else measures, by its name.
+    Measured(String),
 }
 
 /// What the evidence so far allows to do. Each reason is one plain sentence with its counts, for people.
@@ -116,9 +192,15 @@ pub enum Verdict {
         /// How far it is.
         reason: String,
     },
-    /// Nothing to judge by: no request to the canary in this step yet, or none for [`NO_DATA_AFTER`]. Never a pass.
+    /// Nothing to judge by: no request to the canary in this step yet, none for [`NO_DATA_AFTER`], or too many proxies
+    /// are silent. Never a pass.
     NoData {
         /// What is missing.
+        reason: String,
+    },
+    /// Something that is to be measured could not be, too often running. Never a pass, and no failure.
+    Error {
+        /// What, and in which words.
         reason: String,
     },
 }
@@ -130,7 +212,8 @@ impl Verdict {
             Verdict::Fail { reason, metric: _ }
             | Verdict::Pass { reason }
             | Verdict::Undecided { reason }
-            | Verdict::NoData { reason } => reason,
+            | Verdict::NoData { reason }
+            | Verdict::Error { reason } => reason,
         }
     }
 }
@@ -146,18 +229,57 @@ pub struct Evidence {
     pub baseline_requests: u64,
     /// How many of them failed.
     pub baseline_errors: u64,
-    /// The e-value against "at most `tolerate_ratio` times the baseline's error rate", over the whole rollout.
+    /// The e-value of all deciding tests against "no worse than tolerated" together, over the whole rollout.
     pub revert_evidence: f64,
     /// 1 / alpha.
     pub revert_bound: f64,
-    /// The e-value against "bad" (see [`absolute`]) in this step.
+    /// The e-value against "bad" (for errors by ratio or by rate) in this step: the smallest of the deciding metrics'.
     pub advance_evidence: f64,
     /// 1 / beta.
     pub advance_bound: f64,
     /// How many proxies were counted in the newest window.
     pub proxies: usize,
+    /// How many others were silent.
+    #[serde(default)]
+    pub silent: usize,
+    /// How many errors one cause is taken to make at once, given or estimated.
+    #[serde(default)]
+    pub cluster_size: f64,
+    /// Each metric for itself, also those that decide nothing.
+    #[serde(default)]
+    pub metrics: Vec<MetricEvidence>,
     /// For how long evidence has been collected: the windows that had data, together.
     pub observed: Duration,
     /// The verdict in words.
     pub verdict: String,
+}
+
+/// How one metric stands, for display.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricEvidence {
+    /// Which.
+    pub metric: Metric,
+    /// Whether it decides nothing (`dryRun`).
+    pub dry_run: bool,
+    /// What it says by itself.
+    pub standing: Standing,
+    /// What was compared, with counts, rates and evidence, in a sentence.
+    pub said: String,
+}
+
+/// What one metric says by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Standing {
+    /// Worse than tolerated.
+    Fail,
+    /// Good enough.
+    Pass,
+    /// Neither yet.
+    Undecided,
+    /// Nothing to judge by.
+    NoData,
+    /// It could not be measured.
+    Error,
 }

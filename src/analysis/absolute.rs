@@ -6,19 +6,20 @@
 //! up, and exactly 1 at `p1`.
 //!
 //! The stakes: half on `q = 0`, the fastest while no request fails, and lost for good with the first that does; a
-//! quarter each on `p1/10` and `p1/4`, which forgive a few. [`proven_good`] averages this with the ratio test.
+//! quarter each on `p1/10` and `p1/4`, which forgive a few: 322 clean requests are needed at 1 % and a risk of 0.05, where
+//! `q = 0` alone takes 299.
 //!
 //! Errors in groups of `m` are tempered as in [`ratio`](super::ratio): `m` times as many clean requests are needed.
 
 use serde::{Deserialize, Serialize};
 
+use super::clusters::Size;
 use super::evidence::Bets;
-use super::ratio::tempering;
 use super::{Counts, LogE};
 use crate::model::ErrorsMetric;
 
 /// What is bet on, as parts of the harmless rate, and the stakes.
-const BETS: [(f64, f64); 3] = [(0.0, 0.5), (0.1, 0.25), (0.25, 0.25)];
+pub(super) const BETS: [(f64, f64); 3] = [(0.0, 0.5), (0.1, 0.25), (0.25, 0.25)];
 
 /// Evidence against "the canary's error rate is at least `harmless_rate`".
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,8 +28,8 @@ pub struct Absolute {
 }
 
 impl Absolute {
-    /// Takes in one window of the canary's. A metric with another rate or cluster size than before begins anew.
-    pub fn observe(&mut self, canary: Counts, metric: &ErrorsMetric) {
+    /// Takes in one window of the canary's. A metric with another rate than before begins anew.
+    pub fn observe(&mut self, canary: Counts, metric: &ErrorsMetric, size: impl Into<Size>) {
         let p1 = metric.harmless_rate;
         if !(p1 > 0.0 && p1 < 1.0) {
             // Not a rate that could be exceeded or fallen below: nothing is known about it.
@@ -38,12 +39,12 @@ impl Absolute {
         let canary = canary.clamped();
         let failed = canary.errors as f64;
         let clean = (canary.requests - canary.errors) as f64;
-        let lambda = tempering(metric);
-        for (log, (part, _)) in self.bets.against(p1, lambda).iter_mut().zip(BETS) {
+        let size = size.into();
+        for (log, (part, _)) in self.bets.against(p1).iter_mut().zip(BETS) {
             let ln_clean = (-part * p1).ln_1p() - (-p1).ln_1p();
             // 0·ln 0 is 0 here, not NaN: no failed request, no factor.
             let ln_failed = if canary.errors == 0 { 0.0 } else { failed * part.ln() };
-            *log = log.times(lambda * (clean * ln_clean + ln_failed));
+            *log = log.times(size.temper(clean * ln_clean + ln_failed));
         }
     }
 
@@ -51,15 +52,6 @@ impl Absolute {
     pub fn evidence(&self) -> LogE {
         LogE::average(self.bets.logs().iter().zip(BETS).map(|(log, (_, stake))| (stake, *log)))
     }
-}
-
-/// The e-value against "bad": at least `reject_ratio` times the baseline's error rate *and* at least `harmless_rate`.
-///
-/// Under that hypothesis both are e-values, so their average is one, and beta holds for it. The average costs either
-/// test at most ln 2 = 0.69 of log evidence (of ln 20 = 3 at beta = 0.05); for a canary without any error the stakes
-/// above come on top: 392 clean requests are needed at 1 % and beta = 0.05, where `q = 0` alone takes 299.
-pub fn proven_good(ratio: LogE, absolute: LogE) -> LogE {
-    LogE::average([(0.5, ratio), (0.5, absolute)])
 }
 
 /// How many requests without an error the bet on `q = 0` alone takes to show, with the risk `beta`, an error rate below
@@ -74,14 +66,14 @@ pub fn clean_requests_needed(p1: f64, beta: f64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn metric(harmless_rate: f64, cluster_size: f64) -> ErrorsMetric {
-        ErrorsMetric { tolerate_ratio: 1.0, reject_ratio: 2.0, harmless_rate, cluster_size }
+    fn metric(harmless_rate: f64, cluster_size: f64) -> (ErrorsMetric, f64) {
+        (ErrorsMetric { harmless_rate, ..ErrorsMetric::default() }, cluster_size)
     }
 
-    fn after(windows: &[(u64, u64)], metric: &ErrorsMetric) -> Absolute {
+    fn after(windows: &[(u64, u64)], (metric, cluster_size): &(ErrorsMetric, f64)) -> Absolute {
         let mut absolute = Absolute::default();
         for (errors, requests) in windows {
-            absolute.observe(Counts { requests: *requests, errors: *errors }, metric);
+            absolute.observe(Counts { requests: *requests, errors: *errors }, metric, *cluster_size);
         }
         absolute
     }
@@ -103,14 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn the_clean_requests_that_the_whole_mixture_takes() {
-        // No errors anywhere: the ratio test stays at 1 and is averaged in.
-        let needed = |p1: f64| {
-            let good = |n| proven_good(LogE::ONE, after(&[(0, n)], &metric(p1, 1.0)).evidence()).reaches(0.05);
-            (1..10_000).find(|n| good(*n)).unwrap()
-        };
-        for (p1, n) in [(0.001, 3934), (0.01, 392), (0.05, 77)] {
-            assert_eq!(needed(p1), n, "{p1}");
+    fn the_clean_requests_that_all_bets_take() {
+        for (p1, n) in [(0.001, 3227), (0.01, 322), (0.05, 63)] {
+            let proven = |n| after(&[(0, n)], &metric(p1, 1.0)).evidence().reaches(0.05);
+            assert_eq!((1..10_000).find(|n| proven(*n)), Some(n), "{p1}");
         }
     }
 

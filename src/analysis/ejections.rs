@@ -1,12 +1,15 @@
 //! Endpoints that the proxies took out of rotation, judged for themselves: an ejection hides the bad endpoint from
 //! the success rate.
 //!
+//! A stated rule (so far apart in two windows running), no test: it takes no part of the accepted risk and promises no
+//! chance of being wrong.
+//!
 //! PURE. Invariant: one window alone never fails, so that a blip does not.
 
 use serde::{Deserialize, Serialize};
 
-use super::Window;
 use super::words::percent;
+use super::{Metric, MetricEvidence, Standing, Window};
 use crate::model::EjectionsMetric;
 
 /// How many windows running must exceed.
@@ -36,11 +39,11 @@ impl Gauge {
 impl Ejections {
     /// Takes in one window. Without the canary's endpoints it says nothing, and changes nothing.
     pub(super) fn observe(&mut self, window: &Window, metric: &EjectionsMetric) {
-        if window.proxies == 0 || window.canary_endpoints == 0 {
+        if window.proxies == 0 || window.canary.endpoints == 0 {
             return;
         }
-        self.canary = Gauge { ejected: window.canary_ejected, endpoints: window.canary_endpoints };
-        self.baseline = Gauge { ejected: window.baseline_ejected, endpoints: window.baseline_endpoints };
+        self.canary = Gauge { ejected: window.canary.ejected, endpoints: window.canary.endpoints };
+        self.baseline = Gauge { ejected: window.baseline.ejected, endpoints: window.baseline.endpoints };
         let exceeds = self.canary.share() - self.baseline.share() > metric.max_excess;
         self.over = if exceeds { self.over.saturating_add(1) } else { 0 };
     }
@@ -54,14 +57,32 @@ impl Ejections {
     pub(super) fn failure(&self, metric: &EjectionsMetric) -> Option<String> {
         (self.over >= WINDOWS).then(|| {
             format!(
-                "ejections: {} of the canary's endpoints against {} of the baseline's: more than {} apart in {} windows \
-                 running, reverts",
-                words(self.canary),
-                words(self.baseline),
+                "{}: more than {} apart in {} windows running, reverts",
+                self.said(),
                 percent(metric.max_excess),
                 self.over
             )
         })
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self, metric: &EjectionsMetric) -> MetricEvidence {
+        let standing = match self.over {
+            _ if self.canary.endpoints == 0 => Standing::NoData,
+            0 => Standing::Pass,
+            over if over < WINDOWS => Standing::Undecided,
+            _ => Standing::Fail,
+        };
+        let said = format!("{}, at most {} apart", self.said(), percent(metric.max_excess));
+        MetricEvidence { metric: Metric::Ejections, dry_run: metric.dry_run, standing, said }
+    }
+
+    fn said(&self) -> String {
+        format!(
+            "ejections: {} of the canary's endpoints against {} of the baseline's",
+            words(self.canary),
+            words(self.baseline)
+        )
     }
 }
 

@@ -17,6 +17,9 @@ impl LogE {
     /// An e-value of 1: nothing is known.
     pub const ONE: LogE = LogE(0.0);
 
+    /// An e-value of 0: lost for good, or nothing laid.
+    pub const ZERO: LogE = LogE(f64::NEG_INFINITY);
+
     /// From a logarithm. What is no number is no evidence: [`LogE::ONE`].
     pub fn from_ln(ln: f64) -> Self {
         if ln.is_nan() { Self::ONE } else { Self(ln.min(f64::MAX)) }
@@ -70,21 +73,21 @@ pub fn bound(risk: f64) -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound(serialize = "[LogE; N]: Serialize", deserialize = "[LogE; N]: Deserialize<'de>"))]
 pub(super) struct Bets<const N: usize> {
-    /// The hypothesis's rate or ratio, and λ: their bits, because they are only ever compared.
-    against: (u64, u64),
+    /// The hypothesis's rate or ratio: its bits, because it is only ever compared.
+    against: u64,
     logs: [LogE; N],
 }
 
 impl<const N: usize> Bets<N> {
     /// Nothing known yet.
-    pub(super) fn new(against: f64, lambda: f64) -> Self {
-        Self { against: (against.to_bits(), lambda.to_bits()), logs: [LogE::ONE; N] }
+    pub(super) fn new(against: f64) -> Self {
+        Self { against: against.to_bits(), logs: [LogE::ONE; N] }
     }
 
     /// The bets against this hypothesis, begun anew if they were against another.
-    pub(super) fn against(&mut self, against: f64, lambda: f64) -> &mut [LogE; N] {
-        if self.against != (against.to_bits(), lambda.to_bits()) {
-            *self = Self::new(against, lambda);
+    pub(super) fn against(&mut self, against: f64) -> &mut [LogE; N] {
+        if self.against != against.to_bits() {
+            *self = Self::new(against);
         }
         &mut self.logs
     }
@@ -97,7 +100,7 @@ impl<const N: usize> Bets<N> {
 
 impl<const N: usize> Default for Bets<N> {
     fn default() -> Self {
-        Self::new(0.0, 0.0)
+        Self::new(0.0)
     }
 }
 

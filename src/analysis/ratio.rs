@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clusters::Size;
 use super::evidence::Bets;
 use super::{Counts, LogE};
 use crate::model::ErrorsMetric;
@@ -33,10 +34,18 @@ pub struct Advance {
 }
 
 impl Revert {
-    /// Takes in one window. A metric with another ratio or cluster size than before begins anew.
-    pub fn observe(&mut self, canary: Counts, baseline: Counts, metric: &ErrorsMetric) {
-        let (r0, lambda) = (finite_at_least_one(metric.tolerate_ratio), tempering(metric));
-        learn(self.bets.against(r0, lambda), &WORSE, r0, lambda, canary, baseline);
+    /// Takes in one window. A metric with another ratio than before begins anew.
+    ///
+    /// `size` is how many errors one cause makes at once: they count as one. It may change from window to window, as
+    /// long as what a window loses is not tempered by how its errors are shared out (see [`Size`]).
+    pub fn observe(&mut self, canary: Counts, baseline: Counts, metric: &ErrorsMetric, size: impl Into<Size>) {
+        let r0 = finite_at_least_one(metric.tolerate_ratio);
+        learn(self.bets.against(r0), &WORSE, r0, size.into(), canary, baseline);
+    }
+
+    /// A metric with another ratio than before begins anew.
+    pub(super) fn follow(&mut self, metric: &ErrorsMetric) {
+        self.bets.against(finite_at_least_one(metric.tolerate_ratio));
     }
 
     /// The e-value.
@@ -46,10 +55,10 @@ impl Revert {
 }
 
 impl Advance {
-    /// Takes in one window. A metric with another ratio or cluster size than before begins anew.
-    pub fn observe(&mut self, canary: Counts, baseline: Counts, metric: &ErrorsMetric) {
-        let (r1, lambda) = (finite_at_least_one(metric.reject_ratio), tempering(metric));
-        learn(self.bets.against(r1, lambda), &BETTER, r1, lambda, canary, baseline);
+    /// Takes in one window. A metric with another ratio than before begins anew.
+    pub fn observe(&mut self, canary: Counts, baseline: Counts, metric: &ErrorsMetric, size: impl Into<Size>) {
+        let r1 = finite_at_least_one(metric.reject_ratio);
+        learn(self.bets.against(r1), &BETTER, r1, size.into(), canary, baseline);
     }
 
     /// The e-value.
@@ -58,13 +67,8 @@ impl Advance {
     }
 }
 
-/// λ = 1/m: errors that one cause makes in groups of `m` on one side count as one.
-pub(super) fn tempering(metric: &ErrorsMetric) -> f64 {
-    1.0 / finite_at_least_one(metric.cluster_size)
-}
-
 /// A validated policy never needs this; another one must not make NaN of the evidence.
-fn finite_at_least_one(number: f64) -> f64 {
+pub(super) fn finite_at_least_one(number: f64) -> f64 {
     if number.is_nan() { 1.0 } else { number.clamp(1.0, 1e12) }
 }
 
@@ -72,8 +76,8 @@ fn mean(logs: &[LogE]) -> LogE {
     LogE::average(logs.iter().map(|log| (1.0, *log)))
 }
 
-/// `L += λ·(δ·x − k·ln(1 + w0·(e^δ − 1)))` for each ratio `e^δ`.
-fn learn(logs: &mut [LogE], ratios: &[f64], null_ratio: f64, lambda: f64, canary: Counts, baseline: Counts) {
+/// `L += λ·(δ·x − k·ln(1 + w0·(e^δ − 1)))` for each ratio `e^δ`; λ = 1/m for errors that one cause makes in groups of `m`.
+pub(super) fn learn(logs: &mut [LogE], ratios: &[f64], null_ratio: f64, size: Size, canary: Counts, baseline: Counts) {
     if canary.requests == 0 || baseline.requests == 0 {
         // With one side only, every error is that side's under any ratio: nothing is learnt.
         return;
@@ -85,7 +89,7 @@ fn learn(logs: &mut [LogE], ratios: &[f64], null_ratio: f64, lambda: f64, canary
     let k = x + baseline.errors as f64;
     for (log, ratio) in logs.iter_mut().zip(ratios) {
         let expected = (null_share * (ratio - 1.0)).ln_1p();
-        *log = log.times(lambda * (ratio.ln() * x - k * expected));
+        *log = log.times(size.temper(ratio.ln() * x - k * expected));
     }
 }
 

@@ -13,18 +13,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ratio::tempering;
+use super::clusters::Size;
 use super::{Counts, LogE};
 use crate::model::ErrorsMetric;
 
 /// What is bet on, as multiples of the ceiling; each has the same stake.
-const MULTIPLES: [f64; 4] = [1.5, 3.0, 10.0, 50.0];
+const MULTIPLES: [f64; 5] = [1.2, 1.5, 3.0, 10.0, 50.0];
 /// No bet is on a higher rate than this.
 const HIGHEST: f64 = 0.99;
 /// With fewer requests of the predecessor's, nothing is known of its rate.
 const ENOUGH: u64 = 100;
 
-/// Evidence against "no worse than the predecessor".
+/// Evidence against "no worse than the predecessor", or than any other fixed rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     /// The highest error rate that is as good as before.
@@ -50,12 +50,17 @@ pub fn ceiling(before: Counts, metric: &ErrorsMetric) -> f64 {
 impl Watch {
     /// Begins to watch a version whose predecessor was like this.
     pub fn begin(before: Counts, metric: &ErrorsMetric) -> Self {
+        Self::against(ceiling(before, metric))
+    }
+
+    /// Begins to watch a version whose error rate may not exceed this, whatever others do.
+    pub fn against(ceiling: f64) -> Self {
         let nothing = LogE::from_ln(f64::NEG_INFINITY);
-        Self { ceiling: ceiling(before, metric), windows: 0, bets: [nothing; MULTIPLES.len()], seen: Counts::default() }
+        Self { ceiling, windows: 0, bets: [nothing; MULTIPLES.len()], seen: Counts::default() }
     }
 
     /// Takes in one window.
-    pub fn observe(&mut self, counts: Counts, metric: &ErrorsMetric) {
+    pub fn observe(&mut self, counts: Counts, size: impl Into<Size>) {
         let counts = counts.clamped();
         if counts.requests == 0 || !(self.ceiling > 0.0 && self.ceiling < 1.0) {
             return;
@@ -65,18 +70,18 @@ impl Watch {
         let at = self.windows as f64;
         let laid = LogE::from_ln(-(at * (at + 1.0)).ln());
         let (failed, clean) = (counts.errors as f64, (counts.requests - counts.errors) as f64);
-        let lambda = tempering(metric);
+        let size = size.into();
         for (bet, multiple) in self.bets.iter_mut().zip(MULTIPLES) {
             let rate = (self.ceiling * multiple).min(HIGHEST);
             let ln_failed = failed * (rate / self.ceiling).ln();
             let ln_clean = clean * ((-rate).ln_1p() - (-self.ceiling).ln_1p());
             // The average of two with weights 1 and 1 is half of their sum.
             let sum = LogE::average([(1.0, *bet), (1.0, laid)]).times(std::f64::consts::LN_2);
-            *bet = sum.times(lambda * (ln_failed + ln_clean));
+            *bet = sum.times(size.temper(ln_failed + ln_clean));
         }
     }
 
-    /// The e-value.
+    /// The e-value. Begins at 1.
     pub fn evidence(&self) -> LogE {
         let left = LogE::from_ln(-(self.windows as f64 + 1.0).ln());
         // Each bet with the stake that is not yet laid: twice the average of the two.
@@ -111,7 +116,7 @@ mod tests {
         let mut watch = Watch::begin(counts(0, 0), &metric());
         assert!((watch.evidence().value() - 1.0).abs() < 1e-9);
         for _ in 0..1_000 {
-            watch.observe(counts(0, 100), &metric());
+            watch.observe(counts(0, 100), 1.0);
         }
         assert!(watch.evidence().value() < 1.0);
     }
@@ -120,10 +125,10 @@ mod tests {
     fn a_fault_that_comes_late_is_found_soon() {
         let mut watch = Watch::begin(counts(10, 10_000), &metric());
         for _ in 0..3_600 {
-            watch.observe(counts(0, 100), &metric());
+            watch.observe(counts(0, 100), 1.0);
         }
         let found = (1..60).find(|_| {
-            watch.observe(counts(5, 100), &metric());
+            watch.observe(counts(5, 100), 1.0);
             watch.evidence().reaches(0.01)
         });
         assert!(found.is_some_and(|windows| windows <= 6), "{found:?}");
@@ -141,7 +146,7 @@ mod tests {
             let mut watch = Watch::begin(counts(0, 0), &metric());
             (0..500).any(|_| {
                 let errors = (0..20).filter(|_| uniform() < 0.001).count() as u64;
-                watch.observe(counts(errors, 20), &metric());
+                watch.observe(counts(errors, 20), 1.0);
                 watch.evidence().reaches(0.05)
             })
         });

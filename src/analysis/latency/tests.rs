@@ -1,0 +1,6 @@
+use super::*;
+
+mod fixture;
+mod properties;
+mod reference;
+mod words;
