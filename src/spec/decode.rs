@@ -11,6 +11,7 @@ mod fleet;
 mod hook;
 mod release;
 mod service;
+mod telemetry;
 mod tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -131,6 +132,8 @@ pub(super) struct Release {
     pub(super) strategy: release::strategy::Draft,
     pub(super) depends_on: Vec<Named>,
     pub(super) together: Option<Named>,
+    /// The version that is compared with, where it is one of its own.
+    pub(super) baseline: Option<Named>,
     /// The versions that are tried.
     pub(super) candidates: Vec<Named>,
 }

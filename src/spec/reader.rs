@@ -40,6 +40,12 @@ impl<'t> At<'t> {
         At { node: &entry.value, key: entry.key.mark, name: Some(name), path: join(&self.path, name) }
     }
 
+    /// A field of it, when it is fields; nothing is told of it.
+    pub(super) fn field(&self, name: &'t str) -> Option<At<'t>> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        entries.iter().find(|entry| entry.key.text() == Some(name)).map(|entry| self.child(entry, name))
+    }
+
     pub(super) fn item(&self, index: usize, node: &'t Node) -> At<'t> {
         At { node, key: node.mark, name: None, path: format!("{}[{index}]", self.path) }
     }

@@ -185,8 +185,18 @@ fn fleet() -> Value {
         "listeners": list(listener, "Listeners that Serin opens."),
         "routeConfigs": list(route_config, "Routes for listeners of the bootstrap."),
         "configCanary": config_canary(),
+        "telemetry": telemetry(),
     });
     object(properties, &[], "Which proxies there are, and what they listen on.")
+}
+
+fn telemetry() -> Value {
+    let poll = json!({
+        "admin": list(text("As http://10.0.0.7:9901."), "The proxies' admin interfaces."),
+        "interval": duration("Between two questions, and for an answer; 1s by default."),
+    });
+    let poll = object(poll, &["admin"], "Asks proxies for their statistics whose bootstrap does not send them.");
+    object(json!({"poll": poll}), &["poll"], "How the proxies' statistics come.")
 }
 
 fn config_canary() -> Value {
@@ -221,8 +231,8 @@ mod tests {
     }
 
     /// What users name themselves: only what is below is the schema's.
-    const CHOSEN: [&str; 8] =
-        ["versions", "headers", "cookies", "query", "attributes", "featureFlags", "candidates", "metadata"];
+    const CHOSEN: [&str; 9] =
+        ["versions", "headers", "cookies", "query", "attributes", "featureFlags", "candidates", "metadata", "max"];
 
     /// Every field that a document has, but for those whose names the user chose.
     fn given(value: &Value, into: &mut BTreeSet<String>) {

@@ -35,9 +35,37 @@ pub(super) fn check(
             Some(_) | None => known_version(named, candidate, service, place, problems),
         }
     }
+    if let Some(baseline) = &release.baseline {
+        compared_with(release, baseline, named, service, place, problems);
+    }
     tcp::no_requests(release, service, problems);
     nobody_looks(release, named, index, problems);
     true
+}
+
+/// A baseline set is a third version, beside a canary's share and the stable version's.
+fn compared_with(
+    release: &Release,
+    baseline: &Named,
+    named: &Named,
+    service: &Service,
+    place: &Spot,
+    problems: &mut Problems<'_>,
+) {
+    if let Some(wanted) = release.version.as_ref().filter(|wanted| wanted.name == baseline.name) {
+        let message = format!("version {} is the wanted one, and cannot be its own baseline", quoted(&baseline.name));
+        let help =
+            "name a version with endpoints of the old one, or leave `baseline` out: then it is the stable version";
+        let other = (&wanted.spot, "the wanted version".to_owned());
+        return problems.error_with(&baseline.spot, message, help, &[other]);
+    }
+    known_version(named, baseline, service, place, problems);
+    let others = release.release.as_ref().filter(|model| !matches!(model.strategy, Strategy::Canary(_)));
+    if let Some(model) = others {
+        let how = if matches!(model.strategy, Strategy::Rolling(_)) { "rolling" } else { "blueGreen" };
+        let message = format!("`{how}` has no share to compare with a baseline of its own");
+        problems.error(&baseline.spot, message, "remove `baseline`, or release with a `canary`");
+    }
 }
 
 fn known_version(named: &Named, version: &Named, service: &Service, place: &Spot, problems: &mut Problems<'_>) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Fleet, Named, Patch, Table, TableKind, config_canary, doubles, envoy, reference, tls};
+use super::{Fleet, Named, Patch, Table, TableKind, config_canary, doubles, envoy, reference, telemetry, tls};
 use crate::model::{self, DownstreamTls, Listener, NodeSelector, PatchTarget, Patches, Pattern, RouteConfig};
 use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
@@ -23,6 +23,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Fleet
     let listeners_at = fields.optional("listeners");
     let configs_at = fields.optional("routeConfigs");
     let canary_at = fields.optional("configCanary");
+    let telemetry_at = fields.optional("telemetry");
     fields.finish(reader, &[]);
     if listeners_at.is_none() && configs_at.is_none() {
         let help = "add `listeners` for those that Serin is to open, or `routeConfigs` for those of the bootstrap";
@@ -40,6 +41,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Fleet
         listeners: listeners.into_iter().filter_map(Draft::listener).collect(),
         route_configs: configs.into_iter().filter_map(Draft::route_config).collect(),
         config_canary: canary_at.and_then(|at| config_canary::decode(reader, &at)),
+        poll: telemetry_at.and_then(|at| telemetry::decode(reader, &at)),
     };
     let nodes = reader.at_key(nodes_at.as_ref().unwrap_or(spec));
     Some(Fleet { fleet, nodes, tables, patches })

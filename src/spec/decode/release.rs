@@ -13,6 +13,7 @@ use super::{Named, Release, hook, reference};
 use crate::model::{self, AnalysisPolicy};
 use crate::spec::reader::{At, Reader};
 use crate::spec::value;
+pub(in crate::spec::decode) use rule::grpc_method;
 use strategy::STRATEGY;
 
 const TOGETHER: &str = "write a word that all releases of the set have, as in `together: spring-sale`";
@@ -35,7 +36,9 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Relea
     let service = service.and_then(|at| reference(reader, &at, "write the service's name"));
     let version = version.and_then(|at| reference(reader, &at, "write the version's name"));
     let mut strategy = strategy_at.map(|at| strategy::decode(reader, &at)).unwrap_or_default();
+    let baseline_spot = analysis_at.as_ref().and_then(|at| at.field("baseline")).map(|at| reader.at(&at));
     let analysis = analysis_at.map_or_else(AnalysisPolicy::default, |at| analysis::decode(reader, &at));
+    let baseline = analysis.baseline.clone().zip(baseline_spot).map(|(name, spot)| Named { name, spot });
     let back = rollback_at.and_then(|at| course::rollback(reader, &at)).unwrap_or_default();
     let paused = paused.and_then(|at| reader.boolean(&at)).unwrap_or(false);
     let regions = regions_at.map(|at| course::regions(reader, &at)).unwrap_or_default();
@@ -70,5 +73,5 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Relea
         _ => None,
     };
     let together = together.zip(together_spot).map(|(name, spot)| Named { name, spot });
-    Some(Release { release, service, version, strategy, depends_on, together, candidates })
+    Some(Release { release, service, version, strategy, depends_on, together, baseline, candidates })
 }

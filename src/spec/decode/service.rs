@@ -1,6 +1,7 @@
 //! `kind: Service`.
 
 mod policy;
+mod route;
 mod version;
 
 use std::time::Duration;
@@ -41,12 +42,14 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Servi
     let (connect_timeout, timeout_at) = (fields.optional("connectTimeout"), fields.optional("timeout"));
     let (health, breakers) = (fields.optional("healthCheck"), fields.optional("circuitBreakers"));
     let (retries_at, balance) = (fields.optional("retries"), fields.optional("loadBalancing"));
-    let (tls, envoy) = (fields.optional("tls"), fields.optional("envoy"));
+    let (tls, routes_at, envoy) = (fields.optional("tls"), fields.optional("routes"), fields.optional("envoy"));
     fields.finish(reader, &["windows", "dependsOn"]);
     let versions = versions_at.map(|at| version::decode(reader, &at)).unwrap_or_default();
     if is_tcp {
         let help = "remove it; connections are told apart by their listener";
-        for (at, what) in [(&hosts_at, "hosts"), (&timeout_at, "timeout"), (&retries_at, "retries")] {
+        let of_requests =
+            [(&hosts_at, "hosts"), (&timeout_at, "timeout"), (&retries_at, "retries"), (&routes_at, "routes")];
+        for (at, what) in of_requests {
             let Some(at) = at else { continue };
             let spot = reader.at_key(at);
             reader.error_at(&spot, format!("a TCP service has no `{what}`: it has no requests"), help);
@@ -75,6 +78,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Servi
         circuit_breakers: breakers.and_then(|at| policy::circuit_breakers(reader, &at)),
         retries: retries_at.and_then(|at| policy::retries(reader, &at)),
         load_balancing: balance.and_then(|at| reader.choice(&at, &BALANCES, &[])).unwrap_or_default(),
+        routes: routes_at.filter(|_| !is_tcp).map(|at| route::decode(reader, &at)).unwrap_or_default(),
         tls: tls.and_then(|at| policy::tls(reader, &at)),
         envoy: envoy::patches(reader, envoy, &PATCHES, None, &mut patches),
         ..model::Service::named("")

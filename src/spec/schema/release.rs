@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::model::{Cause, TEMPLATES};
+
 use super::{duration, either, list, map, name, object, one, percent, share, strategy, text, version_name, whole};
 
 pub(super) fn schema() -> Value {
@@ -92,21 +94,68 @@ fn analysis() -> Value {
     let chance =
         |default: f64| json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": default});
     let ratio = |default: f64| json!({"type": "number", "minimum": 1, "maximum": 1000, "default": default});
+    let dry = || json!({"type": "boolean", "default": false, "description": "Shown, and decides nothing."});
     let errors = json!({
         "tolerateRatio": ratio(1.1),
         "rejectRatio": ratio(2.0),
         "harmlessRate": share("An error rate below it is harmless, whatever the baseline's."),
-        "clusterSize": {"type": "number", "minimum": 1, "default": 1},
+        "clusterSize": either(json!([{"type": "number", "minimum": 1}, {"const": "auto"}]), "Errors that one cause makes."),
+        "max": share("The error rate that may not be exceeded."),
+        "causes": list(json!({"enum": Cause::ALL.map(Cause::word)}), "Which failures count; all by default."),
+        "dryRun": dry(),
     });
+    let latency = json!({
+        "tolerateRatio": ratio(1.05),
+        "rejectRatio": ratio(2.0),
+        "max": map(duration("The longest."), "By percentile, as p99."),
+        "dryRun": dry(),
+    });
+    let ejections = json!({"maxExcess": share("0.2 by default."), "dryRun": dry()});
     let metric = json!({
         "errors": object(errors, &[], "The error rate against the baseline's."),
-        "ejections": object(json!({"maxExcess": share("0.2 by default.")}), &[], "Endpoints that the proxies ejected."),
+        "latency": object(latency, &[], "The durations against the baseline's."),
+        "ejections": object(ejections, &[], "Endpoints that the proxies ejected."),
+        "prometheus": measured(json!({
+            "address": text("The server, as http://prometheus:9090."),
+            "query": text("PromQL whose answer is one number."),
+            "template": {"enum": TEMPLATES.iter().map(|template| template.name).collect::<Vec<_>>()},
+            "secret": text("The name of the secret that is sent as the header Authorization."),
+        }), &[]),
+        "webhook": measured(json!({
+            "url": text("http:// or https://."),
+            "path": text("Where in the answer the number is, as data.rate."),
+            "secret": text("The name of the secret that signs the body."),
+        }), &["url"]),
     });
     let properties = json!({
         "risk": object(json!({"falseRevert": chance(0.01), "falseAdvance": chance(0.05)}), &[], "Chances of being wrong."),
-        "metrics": list(one(metric, "A metric."), "Both by default."),
+        "metrics": list(one(metric, "A metric."), "Errors and ejections by default."),
+        "baseline": version_name(),
+        "silentLimit": share("Of the proxies; 0.2 by default."),
         "onNoData": {"enum": ["hold", "revert"], "default": "hold"},
+        "baseline": text("A version with endpoints of the old one, started to compare with; the stable version by default."),
         "onInconclusive": {"enum": ["pause", "revert", "advance"], "default": "pause"},
     });
     object(properties, &[], "What counts as evidence, and how sure to be.")
+}
+
+/// What somebody else measures: what of it is its own, and what all have.
+fn measured(own: Value, required: &[&str]) -> Value {
+    let common = json!({
+        "name": name(),
+        "min": {"type": "number", "description": "The number may not be below."},
+        "max": {"type": "number", "description": "The number may not exceed."},
+        "interval": duration("30s by default."),
+        "initialDelay": duration("After the first traffic; none by default."),
+        "timeout": duration("10s by default."),
+        "count": whole(1, "Good ones that an analyze takes; 1 by default."),
+        "failureLimit": whole(0, "Bad ones that are let pass; 0 by default."),
+        "consecutiveErrorLimit": whole(0, "Failed ones running that are let pass; 4 by default."),
+        "dryRun": {"type": "boolean", "default": false, "description": "Shown, and decides nothing."},
+    });
+    let mut properties = own;
+    if let (Value::Object(own), Value::Object(common)) = (&mut properties, common) {
+        own.extend(common);
+    }
+    object(properties, required, "A number that somebody else measures.")
 }

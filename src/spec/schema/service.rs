@@ -27,6 +27,7 @@ pub(super) fn schema() -> Value {
             "description": "How proxies choose among a version's endpoints.",
         },
         "tls": tls(),
+        "routes": routes(),
         "envoy": envoy(&["cluster", "route", "virtualHost"]),
     });
     object(properties, &["versions"], "Where a host's traffic may go.")
@@ -99,6 +100,22 @@ fn retries() -> Value {
         "perTryTimeout": duration("For one try."),
     });
     object(properties, &["on"], "Which failed requests a proxy tries again, at the same version.")
+}
+
+fn routes() -> Value {
+    let grpc = json!({
+        "service": text("The full name, as shop.v1.Checkout."),
+        "method": text("All of them when absent."),
+    });
+    let properties = json!({
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,63}$"},
+        "prefix": text("Requests whose path begins so."),
+        "path": text("Requests with this path."),
+        "grpc": object(grpc, &["service"], "gRPC calls."),
+    });
+    let mut route = object(properties, &["name"], "Requests that are told apart.");
+    route["oneOf"] = ["prefix", "path", "grpc"].iter().map(|by| json!({"required": [by]})).collect();
+    list(route, "Requests that are told apart from the others; the first route that fits a request has it.")
 }
 
 fn tls() -> Value {

@@ -10,10 +10,12 @@ pub(super) fn schema() -> Value {
 
 fn canary() -> Value {
     let kinds = ["setWeight", "pause", "analyze", "mirror", "hook", "match", "watch", "auto"];
+    let holdback = json!({"weight": percent("Up to 50."), "duration": duration("For how long.")});
     let properties = json!({
         "sticky": sticky(),
         "match": rules(),
         "steps": list(step(&kinds), "In order; weights only grow."),
+        "holdback": object(holdback, &["weight", "duration"], "What the version before keeps for a time, to compare with."),
     });
     object(properties, &["steps"], "A growing share of the traffic.")
 }
@@ -90,9 +92,10 @@ fn step(kinds: &[&str]) -> Value {
         "duration": duration("Waits for it, and ends; goes on with the next step without it."),
     });
     let auto = json!({
-        "from": percent("1 by default."),
+        "from": percent("By default what is reached, or what can be proven in time: 1 to 8."),
         "to": percent("Below 100; 50 by default."),
         "analyze": duration("The longest look at each weight; 10m by default."),
+        "within": duration("The longest time for all weights; as long as it takes by default."),
     });
     let mut all = json!({
         "setWeight": percent("Percent."),
@@ -102,7 +105,7 @@ fn step(kinds: &[&str]) -> Value {
         "hook": hook("Goes on when it says yes."),
         "match": rules(),
         "watch": object(json!({"duration": duration("For how long.")}), &["duration"], "Looks at it against its predecessor."),
-        "auto": object(auto, &[], "Weights that double, each proven before the next."),
+        "auto": object(auto, &[], "Weights up to one, each proven before the next, which is chosen by what it would cost."),
     });
     if let Some(all) = all.as_object_mut() {
         all.retain(|kind, _| kinds.contains(&kind.as_str()));

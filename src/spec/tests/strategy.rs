@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    AutoPromote, BlueGreen, Hook, OnBatchFailure, OnHookFailure, Probe, ProbeKind, Retire, Rolling, RollingCanary,
-    Update,
+    AutoPromote, BlueGreen, Holdback, Hook, OnBatchFailure, OnHookFailure, Probe, ProbeKind, Retire, Rolling,
+    RollingCanary, Update,
 };
 
 fn minutes(n: u64) -> Duration {
@@ -81,16 +81,38 @@ fn every_step_reaches_the_model() {
 }
 
 #[test]
-fn auto_doubles_up_to_its_end() {
-    let weights = |text: &str| -> Vec<f64> {
-        let steps = steps(text);
-        assert!(matches!(steps.last(), Some(Step::Analyze { .. })), "{steps:?}");
-        steps.iter().filter_map(|s| if let Step::SetWeight(w) = s { Some(w.percent()) } else { None }).collect()
+fn auto_and_a_holdback_reach_the_model() {
+    let auto = |from: Option<f64>, to, max, within: Option<u64>| Step::Auto {
+        from: from.map(percent),
+        to: percent(to),
+        max: minutes(max),
+        within: within.map(minutes),
     };
-    assert_eq!(weights("auto: {}"), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 50.0]);
-    assert_eq!(weights("auto: {from: 5, to: 20}"), [5.0, 10.0, 20.0]);
-    assert_eq!(weights("setWeight: 1, auto: {from: 7, to: 7, analyze: 1h}"), [1.0, 7.0]);
-    assert_eq!(steps("auto: {from: 9, to: 9, analyze: 1h}")[1], Step::Analyze { max: minutes(60) });
+    assert_eq!(steps("auto: {}"), [auto(None, 50.0, 10, None)]);
+    assert_eq!(steps("auto: {from: 5, to: 20, within: 2h}"), [auto(Some(5.0), 20.0, 10, Some(120))]);
+    let both = steps("setWeight: 1, auto: {from: 7, to: 7, analyze: 1h}");
+    assert_eq!(both[1], auto(Some(7.0), 7.0, 60, None));
+    assert_eq!(steps("setWeight: 5, auto: {}")[1], auto(None, 50.0, 10, None));
+    let held = "strategy: {canary: {steps: [setWeight: 5, analyze: {}], holdback: {weight: 10, duration: 1h}}}";
+    let steps = released(held).strategy.steps(0);
+    assert_eq!(steps[2], Step::Holdback(Holdback { weight: percent(10.0), duration: minutes(60) }));
+}
+
+#[test]
+fn a_baseline_that_cannot_be_one_is_refused() {
+    let canary = |baseline: &str| {
+        format!("strategy: {{canary: {{steps: [setWeight: 5]}}}}\n  analysis: {{baseline: {baseline}}}")
+    };
+    let green = "strategy: {blueGreen: {}}\n  analysis: {baseline: v1}";
+    let held = |text: &str| format!("strategy: {{canary: {{steps: [setWeight: 95], holdback: {text}}}}}");
+    refused(&[
+        (set(SERVICE, &held("{weight: 10, duration: 1h}")), "95% are given before", "hold back less"),
+        (set(SERVICE, &held("{weight: 60, duration: 1h}")), "up to 50", "holdback"),
+        (set(SERVICE, &held("{weight: 1}")), "`duration` is missing", "holdback"),
+        (set(SERVICE, &canary("v9")), "has no version `v9`", "v1"),
+        (set(SERVICE, &canary("v2")), "cannot be its own baseline", "leave"),
+        (set(SERVICE, green), "no share to compare", "`canary`"),
+    ]);
 }
 
 #[test]
@@ -104,9 +126,11 @@ fn steps_out_of_order_are_refused() {
         ("setWeight: 5, watch: {duration: 1m}", "once it has all the traffic", "`setWeight: 100`"),
         ("setWeight: 100, watch: {}", "`duration` is missing", "10m"),
         ("setWeight: 100, analyze: {}", "no baseline", "`watch`"),
-        ("setWeight: 5, auto: {}", "1% follows 5%", "raise"),
+        ("setWeight: 5, auto: {from: 1}", "1% follows 5%", "raise"),
+        ("setWeight: 50, auto: {}", "50% follows 50%", "raise"),
+        ("auto: {within: 0s}", "a duration of nothing", "10s"),
         ("auto: {from: 10, to: 5}", "10% is more than 5%", "at most"),
-        ("auto: {to: 100}", "below 100", "doubles"),
+        ("auto: {to: 100}", "below 100", "proven"),
         ("auto: {}, setWeight: 50", "50% follows 50%", "raise"),
         ("hook: {name: x}", "`url` is missing", "https://"),
         ("hook: 'ftp://x/y'", "`ftp`", "https://"),

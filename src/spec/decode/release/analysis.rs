@@ -1,13 +1,25 @@
 //! `analysis`: what counts as evidence, and how sure to be.
 
-use crate::model::{AnalysisPolicy, EjectionsMetric, ErrorsMetric, OnInconclusive, OnNoData, Risk};
+mod latency;
+mod measured;
+mod rates;
+
+use std::collections::BTreeMap;
+
+use crate::model::{AnalysisPolicy, OnInconclusive, OnNoData, Risk};
 use crate::spec::decode::amount::one_of;
+use crate::spec::diagnostic::quoted;
 use crate::spec::problems::Spot;
 use crate::spec::reader::{At, Reader};
 use crate::spec::value;
 
-const METRICS: &str = "list the metrics, as in `metrics: [{errors: {}}, {ejections: {}}]`, or leave it out for both";
-const METRIC: &str = "a metric is `errors: {}` or `ejections: {}`, with or without limits of its own";
+const METRICS: &str =
+    "list the metrics, as in `metrics: [{errors: {}}, {latency: {}}]`, or leave it out for errors and ejections";
+const METRIC: &str = "a metric is `errors: {}`, `latency: {}`, `ejections: {}`, `prometheus: {query: …, max: …}` or \
+                      `webhook: {url: …, max: …}`";
+const BASELINE: &str = "write a version of the service, as in `baseline: v1-fresh`";
+/// More could not be told apart by people.
+const MEASURED_LIMIT: usize = 32;
 
 pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> AnalysisPolicy {
     let mut policy = AnalysisPolicy::default();
@@ -16,6 +28,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> AnalysisPolicy
     };
     let risk_at = fields.optional("risk");
     let metrics_at = fields.optional("metrics");
+    let (baseline, silent) = (fields.optional("baseline"), fields.optional("silentLimit"));
     let no_data = fields.optional("onNoData");
     let inconclusive = fields.optional("onInconclusive");
     fields.finish(reader, &[]);
@@ -24,6 +37,10 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> AnalysisPolicy
     }
     if let Some(at) = metrics_at {
         metrics(reader, &at, &mut policy);
+    }
+    policy.baseline = baseline.and_then(|at| reader.parse(&at, BASELINE, value::version));
+    if let Some(share) = silent.and_then(|at| reader.parse(&at, "write `20%` or `0.2`", value::share)) {
+        policy.silent_limit = share;
     }
     let words = [("hold", OnNoData::Hold), ("revert", OnNoData::Revert)];
     if let Some(chosen) = no_data.and_then(|at| reader.choice(&at, &words, &[])) {
@@ -58,72 +75,80 @@ fn metrics(reader: &mut Reader<'_, '_>, at: &At<'_>, policy: &mut AnalysisPolicy
     if items.is_empty() {
         reader.error(at, "an analysis needs at least one metric", METRICS);
     }
-    let defaults = AnalysisPolicy::default();
-    (policy.errors, policy.ejections) = (None, None);
-    let mut seen: [Option<Spot>; 2] = [None, None];
+    (policy.errors, policy.latency, policy.ejections) = (None, None, None);
+    let mut seen: BTreeMap<&str, Spot> = BTreeMap::new();
     for at in items {
         let Some(mut fields) = reader.map(&at, METRIC) else { continue };
-        let (errors_at, ejections_at) = (fields.optional("errors"), fields.optional("ejections"));
-        one_of(reader, &mut fields, "metric", METRIC, &["latency", "prometheus", "webhook"]);
-        for (at, seen) in [&errors_at, &ejections_at].into_iter().zip(&mut seen) {
+        let (errors, latency) = (fields.optional("errors"), fields.optional("latency"));
+        let ejections = fields.optional("ejections");
+        let (prometheus, webhook) = (fields.optional("prometheus"), fields.optional("webhook"));
+        one_of(reader, &mut fields, "metric", METRIC, &["datadog", "newRelic", "cloudWatch", "graphite", "influxdb"]);
+        for (word, at) in [("errors", &errors), ("latency", &latency), ("ejections", &ejections)] {
             let Some(at) = at else { continue };
             let spot = reader.at_key(at);
-            match seen {
+            match seen.get(word) {
                 Some(first) => {
-                    reader.error_with(at, "this metric is listed twice", "remove one of them", (first, "the first one"))
+                    let first = first.clone();
+                    reader.error_with(
+                        at,
+                        "this metric is listed twice",
+                        "remove one of them",
+                        (&first, "the first one"),
+                    );
                 }
-                None => *seen = Some(spot),
+                None => drop(seen.insert(word, spot)),
             }
         }
-        if let Some((at, default)) = errors_at.zip(defaults.errors) {
-            policy.errors = Some(errors(reader, &at, default));
-        }
-        if let Some((at, default)) = ejections_at.zip(defaults.ejections) {
-            policy.ejections = Some(ejections(reader, &at, default));
+        policy.errors = errors.map(|at| rates::errors(reader, &at)).or(policy.errors.take());
+        policy.latency = latency.map(|at| latency::decode(reader, &at)).or(policy.latency.take());
+        policy.ejections = ejections.map(|at| rates::ejections(reader, &at)).or(policy.ejections);
+        let measured = [
+            prometheus.and_then(|at| Some((measured::prometheus(reader, &at)?, at))),
+            webhook.and_then(|at| Some((measured::webhook(reader, &at)?, at))),
+        ];
+        for (metric, at) in measured.into_iter().flatten() {
+            if policy.measured.iter().any(|other| other.name == metric.name) {
+                let message = format!("there is another metric {}", quoted(&metric.name));
+                let spot = reader.at_key(&at);
+                reader.error_at(&spot, message, "give each a `name` of its own");
+            } else if policy.measured.len() == MEASURED_LIMIT {
+                let spot = reader.at_key(&at);
+                reader.error_at(&spot, format!("more than {MEASURED_LIMIT} metrics of others"), "leave some out");
+            } else {
+                policy.measured.push(metric);
+            }
         }
     }
 }
 
-fn errors(reader: &mut Reader<'_, '_>, at: &At<'_>, mut metric: ErrorsMetric) -> ErrorsMetric {
-    let Some(mut fields) = reader.map(at, "write `errors: {}` for the defaults") else { return metric };
-    let tolerate = fields.optional("tolerateRatio");
-    let reject = fields.optional("rejectRatio");
-    let harmless = fields.optional("harmlessRate");
-    let cluster = fields.optional("clusterSize");
-    fields.finish(reader, &[]);
+/// `dryRun`: whether a metric is shown only.
+fn dry_run(reader: &mut Reader<'_, '_>, at: Option<At<'_>>) -> bool {
+    at.and_then(|at| reader.boolean(&at)).unwrap_or_default()
+}
+
+/// A pair of ratios, the first of which is good and the second bad.
+fn ratios(
+    reader: &mut Reader<'_, '_>,
+    at: &At<'_>,
+    of: &str,
+    (tolerate, reject): (Option<At<'_>>, Option<At<'_>>),
+    (tolerate_ratio, reject_ratio): (&mut f64, &mut f64),
+) {
     let tolerate_spot = tolerate.as_ref().map(|at| reader.at_key(at));
     if let Some(at) = tolerate {
-        let help = "write a ratio of error rates such as `1.1`: up to it the canary counts as good";
-        let read = reader.number(&at, "a ratio from 1 to 1000", help, |n| (1.0..=1000.0).contains(&n));
-        metric.tolerate_ratio = read.unwrap_or(metric.tolerate_ratio);
+        let help = format!("write a ratio of {of} such as `1.1`: up to it the canary counts as good");
+        let read = reader.number(&at, "a ratio from 1 to 1000", &help, |n| (1.0..=1000.0).contains(&n));
+        *tolerate_ratio = read.unwrap_or(*tolerate_ratio);
     }
     if let Some(at) = &reject {
-        let help = "write a ratio of error rates such as `2`: from it on the canary counts as bad";
-        let read = reader.number(at, "a ratio above 1 and up to 1000", help, |n| n > 1.0 && n <= 1000.0);
-        metric.reject_ratio = read.unwrap_or(f64::INFINITY);
+        let help = format!("write a ratio of {of} such as `2`: from it on the canary counts as bad");
+        let read = reader.number(at, "a ratio above 1 and up to 1000", &help, |n| n > 1.0 && n <= 1000.0);
+        *reject_ratio = read.unwrap_or(f64::INFINITY);
     }
-    if metric.reject_ratio <= metric.tolerate_ratio {
-        let (tolerate, reject_ratio) = (metric.tolerate_ratio, metric.reject_ratio);
-        let message = format!("rejectRatio ({reject_ratio}) must be greater than tolerateRatio ({tolerate})");
+    if reject_ratio <= tolerate_ratio {
+        let message = format!("rejectRatio ({reject_ratio}) must be greater than tolerateRatio ({tolerate_ratio})");
         let help = "leave room between good and bad: the closer they are, the longer it takes to tell them apart";
         let spot = reject.as_ref().map(|at| reader.at(at)).or(tolerate_spot).unwrap_or_else(|| reader.at_key(at));
         reader.error_at(&spot, message, help);
     }
-    if let Some(share) = harmless.and_then(|at| reader.parse(&at, "write `0.1%` or `0.001`", value::share)) {
-        metric.harmless_rate = share;
-    }
-    if let Some(at) = cluster {
-        let help = "write how many errors one cause makes at once, such as `1` or `5`";
-        let read = reader.number(&at, "a number from 1 to 1000000", help, |n| (1.0..=1e6).contains(&n));
-        metric.cluster_size = read.unwrap_or(metric.cluster_size);
-    }
-    metric
-}
-
-fn ejections(reader: &mut Reader<'_, '_>, at: &At<'_>, default: EjectionsMetric) -> EjectionsMetric {
-    let Some(mut fields) = reader.map(at, "write `ejections: {}` for the defaults") else { return default };
-    let excess = fields.optional("maxExcess");
-    fields.finish(reader, &[]);
-    let read = excess.and_then(|at| reader.parse(&at, "write a share, such as `0.2` or `20%`", value::share));
-    read.map_or(default, |max_excess| EjectionsMetric { max_excess })
 }

@@ -165,7 +165,8 @@ fn text_match(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<TextMatch> {
     present.and_then(|at| reader.boolean(&at)).map(TextMatch::Present)
 }
 
-fn grpc_method(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<GrpcMethod> {
+/// A gRPC service's calls, or those of one method.
+pub(in crate::spec::decode) fn grpc_method(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<GrpcMethod> {
     let mut fields = reader.map(at, GRPC)?;
     let (service, method) = (fields.required("service", GRPC), fields.optional("method"));
     fields.finish(reader, &[]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rule;
-use crate::model::{Step, Weight};
+use crate::model::{Holdback, Step, Weight};
 use crate::spec::decode::amount::{one_of, percent};
 use crate::spec::decode::hook::hook;
 use crate::spec::problems::Spot;
@@ -15,7 +15,10 @@ const WEIGHT: &str = "write a percentage above 0 and up to 100, such as `5` or `
 const MIRROR: &str =
     "write `mirror: {percent: 5}` to go on with it, or `mirror: {percent: 5, duration: 2m}` to wait for it";
 const WATCH: &str = "write `watch: {duration: 10m}`";
-const AUTO: &str = "write `auto: {from: 1, to: 50, analyze: 10m}`: the weight doubles from proof to proof";
+const HOLDBACK: &str =
+    "write `holdback: {weight: 10, duration: 1h}`: so much stays with the version before for so long";
+const AUTO: &str = "write `auto: {from: 1, to: 50, analyze: 10m}`, and `within: 1h` to limit the whole: each weight is proven \
+                    before the next";
 
 pub(super) const ANALYZE_MAX: Duration = Duration::from_secs(600);
 
@@ -77,12 +80,12 @@ impl Order {
 /// A list of steps.
 pub(super) fn steps(reader: &mut Reader<'_, '_>, at: &At<'_>, help: &str, order: &mut Order) -> Vec<Step> {
     let items = reader.list(at, help).unwrap_or_default();
-    items.iter().flat_map(|at| step(reader, at, order)).collect()
+    items.iter().filter_map(|at| step(reader, at, order)).collect()
 }
 
-fn step(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Vec<Step> {
+fn step(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Option<Step> {
     let place = order.place;
-    let Some(mut fields) = reader.map(at, place.help()) else { return Vec::new() };
+    let mut fields = reader.map(at, place.help())?;
     let given: Vec<(&str, At<'_>)> =
         place.kinds().iter().filter_map(|kind| Some((*kind, fields.optional(kind)?))).collect();
     for kind in Place::Canary.kinds().iter().filter(|kind| !place.kinds().contains(kind)) {
@@ -90,8 +93,8 @@ fn step(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Vec<Step
         fields.misplaced(reader, kind, &message, place.help());
     }
     one_of(reader, &mut fields, "step", place.help(), &[]);
-    let Some((kind, at)) = given.into_iter().next() else { return Vec::new() };
-    let step = match kind {
+    let (kind, at) = given.into_iter().next()?;
+    match kind {
         "setWeight" => set_weight(reader, &at, order).map(Step::SetWeight),
         "pause" => pause(reader, &at),
         "analyze" => analyze(reader, &at, order),
@@ -102,9 +105,8 @@ fn step(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Vec<Step
             Some(Step::Match(rule::rules(reader, &at)))
         }
         "watch" => watch(reader, &at, order),
-        _ => return auto(reader, &at, order),
-    };
-    step.into_iter().collect()
+        _ => auto(reader, &at, order),
+    }
 }
 
 fn set_weight(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Option<Weight> {
@@ -129,6 +131,25 @@ fn grows(reader: &mut Reader<'_, '_>, at: &At<'_>, first: Weight, last: Weight, 
     if order.weight.as_ref().is_none_or(|(before, _)| last > *before) {
         order.weight = Some((last, spot));
     }
+}
+
+/// What is held back for the version before, after the last step.
+pub(super) fn holdback(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &Order) -> Option<Holdback> {
+    let mut fields = reader.map(at, HOLDBACK)?;
+    let (weight_at, duration_at) = (fields.required("weight", HOLDBACK), fields.required("duration", HOLDBACK));
+    fields.finish(reader, &[]);
+    let within = |n: f64| n > 0.0 && n <= 50.0;
+    let weight =
+        weight_at.as_ref().and_then(|at| percent(reader, at, "a percentage above 0 and up to 50", HOLDBACK, within));
+    if let (Some(held_back), Some((before, place))) = (weight, &order.weight)
+        && held_back.rest() < *before
+    {
+        let message = format!("{held_back} cannot be held back: {before} are given before");
+        let help = "let the last weight leave as much, or hold back less";
+        reader.error_with(weight_at.as_ref().unwrap_or(at), message, help, (place, "the last weight"));
+    }
+    let duration = duration_at.and_then(|at| reader.duration(&at, false));
+    Some(Holdback { weight: weight?, duration: duration? })
 }
 
 fn pause(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Step> {
@@ -224,38 +245,33 @@ fn watch(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &Order) -> Option<Step
     reader.duration(&duration?, false).map(|duration| Step::Watch { duration })
 }
 
-/// Weights that double, each proven before the next.
-fn auto(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Vec<Step> {
-    let Some(mut fields) = reader.map(at, AUTO) else { return Vec::new() };
-    let (from_at, to_at, look) = (fields.optional("from"), fields.optional("to"), fields.optional("analyze"));
+/// From weight to weight, each proven before the next.
+fn auto(reader: &mut Reader<'_, '_>, at: &At<'_>, order: &mut Order) -> Option<Step> {
+    let mut fields = reader.map(at, AUTO)?;
+    let (from_at, to_at) = (fields.optional("from"), fields.optional("to"));
+    let (look, within_at) = (fields.optional("analyze"), fields.optional("within"));
     fields.finish(reader, &[]);
-    let mut weight = |at: &Option<At<'_>>, default: u32| {
+    let mut weight = |at: &At<'_>| {
         let within = |n: f64| n > 0.0 && n < 100.0;
-        let read = |at: &At<'_>| percent(reader, at, "a percentage above 0 and below 100", AUTO, within);
-        at.as_ref().map_or(Some(Weight::from_hundredths(default * 100)), read)
+        percent(reader, at, "a percentage above 0 and below 100", AUTO, within)
     };
-    let (from, to) = (weight(&from_at, 1), weight(&to_at, 50));
+    let from = from_at.as_ref().map_or(Some(None), |at| weight(at).map(Some));
+    let to = to_at.as_ref().map_or(Some(Weight::from_hundredths(5_000)), weight);
     let max = look.map_or(Some(ANALYZE_MAX), |at| reader.duration(&at, false));
+    let within = within_at.map_or(Some(None), |at| reader.duration(&at, false).map(Some));
     let (Some(from), Some(to)) = (from, to) else {
         order.unknown = true;
-        return Vec::new();
+        return None;
     };
-    if from > to {
+    if let Some(from) = from.filter(|from| *from > to) {
         let message = format!("`auto` goes up, but {from} is more than {to}");
         let spot = from_at.as_ref().or(to_at.as_ref()).map_or_else(|| reader.at_key(at), |at| reader.at(at));
-        reader.error_at(&spot, message, "let `from` be at most `to`; they are 1 and 50 when left out");
+        reader.error_at(&spot, message, "let `from` be at most `to`, which is 50 when left out");
         order.unknown = true;
-        return Vec::new();
+        return None;
     }
-    grows(reader, from_at.as_ref().unwrap_or(at), from, to, order);
-    let Some(max) = max else { return Vec::new() };
-    let mut steps = Vec::new();
-    let mut weight = from;
-    loop {
-        steps.extend([Step::SetWeight(weight), Step::Analyze { max }]);
-        if weight >= to {
-            return steps;
-        }
-        weight = Weight::from_hundredths(weight.hundredths() * 2).min(to);
-    }
+    // Without a first weight it goes on from the one that is reached.
+    let place = from_at.as_ref().or(to_at.as_ref()).unwrap_or(at);
+    grows(reader, place, from.unwrap_or(to), to, order);
+    Some(Step::Auto { from, to, max: max?, within: within? })
 }

@@ -1,6 +1,6 @@
 //! How a live version is replaced.
 
-use super::step::{Order, Place, steps};
+use super::step::{Order, Place, holdback, steps};
 use super::{blue_green, rolling, rule};
 use crate::model::{Canary, Sticky, Strategy};
 use crate::spec::decode::amount::exactly_one;
@@ -56,6 +56,7 @@ fn canary(reader: &mut Reader<'_, '_>, at: &At<'_>, draft: &mut Draft) -> Option
     let mut fields = reader.map(at, STEPS)?;
     let steps_at = fields.required("steps", STEPS);
     let (sticky_at, rules_at) = (fields.optional("sticky"), fields.optional("match"));
+    let holdback_at = fields.optional("holdback");
     let message = "copying requests is a step";
     fields.misplaced(reader, "mirror", message, "move it into the steps, as in `- mirror: {percent: 5}`");
     fields.finish(reader, &[]);
@@ -70,8 +71,9 @@ fn canary(reader: &mut Reader<'_, '_>, at: &At<'_>, draft: &mut Draft) -> Option
     }
     let mut order = Order::at(Place::Canary);
     let steps = steps(reader, &steps_at, STEPS, &mut order);
+    let holdback = holdback_at.and_then(|at| holdback(reader, &at, &order));
     draft.http.append(&mut order.http);
-    Some(Canary { sticky, rules: rules.unwrap_or_default(), steps })
+    Some(Canary { sticky, rules: rules.unwrap_or_default(), steps, holdback })
 }
 
 /// By what a user stays; what is not the address needs requests.
