@@ -1,16 +1,11 @@
 //! SHELL: asks outside what a rollout wants asked: calls hooks, probes endpoints.
 //!
-//! Owns how a request is made and signed, and what its outcome is in words. Must not decide anything: whether it is
+//! Owns which calls are on their way. Must not decide anything: whether it is
 //! tried again, and what an answer means, is for the pure machine of [`crate::rollout`].
 //!
 //! Invariants: a call is made once as long as it is wanted; one that is no longer wanted is broken off.
 
-pub mod client;
-pub mod post;
 mod probe;
-pub mod secrets;
-pub mod signature;
-pub mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-pub use self::client::Client;
-pub use self::post::Post;
-pub use self::secrets::{SecretError, Secrets};
-pub use self::tally::Tally;
+use crate::http::{Client, Post, Secrets, Tally};
 use crate::model::Hook;
 use crate::rollout::{About, Answer, Call, Question};
 

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::follower::Follower;
-use crate::calls::{Client, Secrets, Tally};
+use crate::http::{Client, Secrets, Tally};
 use crate::model::{Sink, World};
 use crate::rollout::engine::Worlds;
 use crate::store::{Store, StoreError};

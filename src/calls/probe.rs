@@ -11,7 +11,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::client::{Client, in_words};
+use crate::http::Client;
+use crate::http::client::in_words;
 use crate::model::{Probe, ProbeKind};
 
 /// Probes an endpoint until enough answers in a row were good.

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::message::{body, is_wanted};
 use super::{AGAIN, Line, Office};
-use crate::calls::Post;
+use crate::http::Post;
 use crate::store::JournalEntry;
 
 /// How many entries of the journal are held at a time, and how many unwanted ones are passed before that is kept.

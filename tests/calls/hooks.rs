@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serin::calls::{Caller, Secrets};
+use serin::calls::Caller;
+use serin::http::Secrets;
 use serin::model::{Hook, OnHookFailure};
 use serin::rollout::{About, Answer, Call, Question};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serin::calls::{Caller, Secrets};
+use serin::calls::Caller;
+use serin::http::Secrets;
 use serin::model::{Probe, ProbeKind};
 use serin::rollout::{Call, Question};
 use tokio::net::TcpListener;

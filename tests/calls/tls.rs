@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use rustls::crypto::ring;
 use rustls::{RootCertStore, ServerConfig};
-use serin::calls::Client;
+use serin::http::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin::calls::{Secrets, Tally};
+use serin::http::{Secrets, Tally};
 use serin::model::{AnalysisPolicy, Canary, Release, Sink, SinkFormat, Strategy, World};
 use serin::notify::Notifier;
 use serin::rollout::Record;
@@ -83,7 +83,7 @@ pub(crate) fn promoted(version: u64) -> Record {
 }
 
 pub(crate) fn held(version: u64) -> Record {
-    Record::Held { reason: format!("v{version} & others") }
+    Record::Held { reason: format!("v{version} & others"), explanation: None }
 }
 
 /// Waits until a server has been asked so often.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 
-use super::client::Client;
+use super::client::{Client, Page};
 use super::secrets::Secrets;
 use super::signature;
 
@@ -39,6 +40,20 @@ impl Post<'_> {
     /// # Errors
     /// When it cannot be signed or sent, or was not answered with a status of class 2xx: why not, in a few words.
     pub async fn send(self, client: &Client, secrets: &Secrets) -> Result<String, String> {
+        let headers = self.all_headers(secrets).await?;
+        client.post(self.url, headers, self.body, self.timeout).await
+    }
+
+    /// Sends it, once, and gives the answer whatever its status, up to so many bytes of it.
+    ///
+    /// # Errors
+    /// When it cannot be signed or sent, or is not answered in time: why not, in a few words.
+    pub async fn fetch(self, client: &Client, secrets: &Secrets, longest: usize) -> Result<Page, String> {
+        let headers = self.all_headers(secrets).await?;
+        client.fetch(Method::POST, self.url, headers, self.body, self.timeout, longest).await
+    }
+
+    async fn all_headers(&self, secrets: &Secrets) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers {
             let parsed: HeaderName = name.parse().map_err(|_| format!("{name:?} is not the name of a header"))?;
@@ -57,7 +72,7 @@ impl Post<'_> {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION"))));
         headers.insert(IDEMPOTENCY_KEY, header("key", self.key)?);
         headers.insert(ATTEMPT, self.attempt.into());
-        client.post(self.url, headers, self.body, self.timeout).await
+        Ok(headers)
     }
 }
 

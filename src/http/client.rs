@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::LOCATION;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,7 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// How much of an answer is read. Only its beginning is ever shown.
+/// How much is read of an answer of which only the beginning is ever shown.
 const LONGEST_BODY: usize = 64 << 10;
 /// How many characters of it are shown.
 const SHOWN: usize = 200;
@@ -83,6 +83,22 @@ impl Client {
         body: Bytes,
         timeout: Duration,
     ) -> Result<String, String> {
+        self.fetch(method, url, headers, body, timeout, LONGEST_BODY).await?.said()
+    }
+
+    /// Asks, and gives the answer whatever its status: for those whose answers are read.
+    ///
+    /// # Errors
+    /// When there is no answer in time: why not, in a few words. Beyond `longest` bytes nothing is read of its body.
+    pub async fn fetch(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+        longest: usize,
+    ) -> Result<Page, String> {
         let uri: Uri = url.parse().map_err(|e| format!("{url} is not a URL: {e}"))?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -91,16 +107,8 @@ impl Client {
         let exchange = async {
             let answer = self.inner.request(request).await.map_err(|error| in_words(&error))?;
             let (status, location) = (answer.status(), answer.headers().get(LOCATION).cloned());
-            let said = first_line(&read(answer).await?);
-            match (status, location) {
-                (status, _) if status.is_success() && said.is_empty() => Ok(status.to_string()),
-                (status, _) if status.is_success() => Ok(said),
-                (status, Some(to)) if status.is_redirection() => {
-                    let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
-                    Err(format!("answered {status} to {to}: redirects are not followed"))
-                }
-                (status, _) => Err(answered(status, &said)),
-            }
+            let (body, is_whole) = read(answer, longest).await?;
+            Ok(Page { status, location, body, is_whole })
         };
         tokio::time::timeout(timeout, exchange).await.map_err(|_| format!("no answer within {timeout:?}"))?
     }
@@ -112,25 +120,57 @@ impl Default for Client {
     }
 }
 
+/// What was answered.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The status.
+    pub status: StatusCode,
+    /// Where else it is, as a redirection says.
+    location: Option<HeaderValue>,
+    /// The body, or its beginning.
+    pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub is_whole: bool,
+}
+
+impl Page {
+    /// The first line of what was said, or the status when nothing was.
+    ///
+    /// # Errors
+    /// Unless the status is of class 2xx: what was said instead.
+    pub fn said(&self) -> Result<String, String> {
+        let (status, said) = (self.status, first_line(&self.body));
+        match &self.location {
+            _ if status.is_success() && said.is_empty() => Ok(status.to_string()),
+            _ if status.is_success() => Ok(said),
+            Some(to) if status.is_redirection() => {
+                let to = String::from_utf8_lossy(to.as_bytes());
+                Err(format!("answered {status} to {to}: redirects are not followed"))
+            }
+            _ => Err(answered(status, &said)),
+        }
+    }
+}
+
 fn answered(status: StatusCode, said: &str) -> String {
     if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") }
 }
 
-/// The beginning of a body. One that is longer than that is as good as one that is not.
-async fn read<B>(answer: Response<B>) -> Result<Vec<u8>, String>
+/// The beginning of a body, and whether it is all.
+async fn read<B>(answer: Response<B>, longest: usize) -> Result<(Vec<u8>, bool), String>
 where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
-    let mut body = pin!(Limited::new(answer.into_body(), LONGEST_BODY));
+    let mut body = pin!(Limited::new(answer.into_body(), longest));
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => break,
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok((read, false)),
             Err(error) => return Err(in_words(&*error)),
         }
     }
-    Ok(read)
+    Ok((read, true))
 }
 
 /// The first line that is not empty, without control characters, as far as it is shown.
@@ -140,8 +180,8 @@ fn first_line(body: &[u8]) -> String {
     line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
 
-/// The innermost cause is the one to know; some have plain words.
-pub(super) fn in_words(error: &(dyn Error + 'static)) -> String {
+/// What an error is in a few words: the innermost cause is the one to know, and some have plain words.
+pub fn in_words(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     loop {
         if let Some(words) = plain(cause) {
