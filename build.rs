@@ -27,7 +27,7 @@ fn admin_api(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The services that proxies call, with messages that decode only what is used: `xds/wire.rs`, `telemetry/wire.rs`.
+/// The service that proxies call first, with messages that decode only what is used: `xds/wire.rs`.
 fn xds_services() {
     use tonic_build::manual::{Method, Service};
     let method = |name: &str, route: &str, module: &str, request: &str, response: &str| {
@@ -65,25 +65,7 @@ fn xds_services() {
             .build(),
         )
         .build();
-    // Metrics go one way: the one answer comes when the stream ends.
-    let metrics = Service::builder()
-        .name("MetricsService")
-        .package("envoy.service.metrics.v3")
-        .method(
-            method("stream_metrics", "StreamMetrics", "telemetry", "StreamMetricsMessage", "StreamMetricsResponse")
-                .build(),
-        )
-        .build();
-    let loads = Service::builder()
-        .name("LoadReportingService")
-        .package("envoy.service.load_stats.v3")
-        .method(
-            method("stream_load_stats", "StreamLoadStats", "telemetry", "LoadStatsRequest", "LoadStatsResponse")
-                .server_streaming()
-                .build(),
-        )
-        .build();
-    tonic_build::manual::Builder::new().compile(&[discovery, metrics, loads]);
+    tonic_build::manual::Builder::new().compile(&[discovery]);
 }
 
 /// `envoy-types` ships the descriptor set it was generated from without exposing it: find it and drop the comments.

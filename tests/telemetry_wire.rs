@@ -20,8 +20,12 @@ use serin::telemetry::{NodeReport, Source, Telemetry};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Status};
+
+#[path = "telemetry_wire/polled.rs"]
+mod polled;
 
 /// Long enough for any machine; nothing waits for it to pass.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -39,8 +43,7 @@ impl Rig {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::builder()
-            .add_service(telemetry.metrics_service())
-            .add_service(telemetry.load_reporting_service())
+            .add_routes(telemetry.routes(Routes::default()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();

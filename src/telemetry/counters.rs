@@ -24,7 +24,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::report::NodeReport;
+use super::focus::{self, Focus};
+use super::report::{ClusterDelta, NodeReport, Others, Outcomes};
 use super::sample::{Sample, samples};
 use super::wire::MetricFamily;
 use cluster::Cluster;
@@ -37,11 +38,24 @@ const CLUSTER_LIMIT: usize = 10_000;
 /// What is known of one proxy's statistics.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    clusters: HashMap<Arc<str>, Cluster>,
+    focus: Focus,
+    /// As of when it is known what is wanted.
+    version: u64,
+    clusters: HashMap<Arc<str>, Known>,
     phase: Phase,
     open: Option<Flush>,
     /// The newest settled flush.
     settled: Option<Flush>,
+}
+
+/// A cluster that was told of.
+#[derive(Debug)]
+struct Known {
+    /// That of all proxies.
+    shared: Arc<focus::Cluster>,
+    /// Whether it is reported by itself.
+    is_wanted: bool,
+    cluster: Cluster,
 }
 
 /// What the next flush is.
@@ -66,6 +80,11 @@ struct Flush {
 }
 
 impl Counters {
+    /// Of a proxy that nothing is known of.
+    pub(super) fn new(focus: Focus) -> Self {
+        Self { focus, ..Self::default() }
+    }
+
     /// The next flush is a baseline.
     pub(super) fn rebase(&mut self) {
         self.phase = Phase::Baseline;
@@ -131,36 +150,67 @@ impl Counters {
     }
 
     fn note(&mut self, Sample { cluster, value }: Sample) {
-        if !self.clusters.contains_key(&cluster) && self.clusters.len() >= CLUSTER_LIMIT {
-            return;
-        }
         let in_flush = self.open.is_some();
-        self.clusters.entry(cluster).or_default().note(value, in_flush);
+        if let Some(known) = self.clusters.get_mut(&cluster) {
+            known.cluster.note(value, in_flush);
+        } else if self.clusters.len() < CLUSTER_LIMIT {
+            let (shared, is_wanted) = (self.focus.cluster(&cluster), self.focus.wants(&cluster));
+            let known = Known { shared, is_wanted, cluster: Cluster::default() };
+            let name = Arc::clone(&known.shared.name);
+            self.clusters.entry(name).or_insert(known).cluster.note(value, in_flush);
+        }
     }
 
     fn close(&mut self, node: &Arc<str>) -> Option<NodeReport> {
         let flush = self.open.take()?;
         let since = self.settled.replace(flush).map(|settled| settled.received);
-        if self.phase == Phase::Resumed && self.clusters.values().any(Cluster::falls) {
+        if self.phase == Phase::Resumed && self.clusters.values().any(|known| known.cluster.falls()) {
             self.phase = Phase::Baseline;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Counting);
-        let mut clusters = BTreeMap::new();
-        for (name, cluster) in &mut self.clusters {
-            match phase {
-                Phase::Baseline => cluster.rebase(),
-                Phase::Resumed | Phase::Counting => {
-                    clusters.extend(cluster.settle().map(|delta| (Arc::clone(name), delta)));
-                }
+        let since = since.filter(|_| phase != Phase::Baseline);
+        let version = self.focus.version();
+        let is_other = std::mem::replace(&mut self.version, version) != version;
+        let (mut clusters, mut others) = (BTreeMap::new(), Others::default());
+        for known in self.clusters.values_mut() {
+            if is_other {
+                known.look_at(&self.focus);
+            }
+            if since.is_none() {
+                known.cluster.rebase();
+            } else if let Some(delta) = known.settle(&mut others) {
+                clusters.insert(Arc::clone(&known.shared.name), delta);
             }
         }
-        self.clusters.retain(|_, cluster| !cluster.is_gone());
-        match phase {
-            Phase::Baseline => None,
-            Phase::Resumed | Phase::Counting => {
-                Some(NodeReport { node: Arc::clone(node), since: since?, until: flush.received, clusters })
-            }
+        self.clusters.retain(|_, known| !known.cluster.is_gone());
+        let (node, until) = (Arc::clone(node), flush.received);
+        Some(NodeReport { node, since: since?, until, clusters, partial: false, others })
+    }
+}
+
+impl Known {
+    /// Finds out whether it is wanted now. Then all that is known of it is news.
+    fn look_at(&mut self, focus: &Focus) {
+        let was_wanted = std::mem::replace(&mut self.is_wanted, focus.wants(&self.shared.name));
+        if self.is_wanted && !was_wanted {
+            self.cluster.tell_again();
         }
+    }
+
+    /// The differences since the flush before, if there are any. Of a cluster that is not wanted they are added to those
+    /// of all proxies, but for news of its endpoints.
+    fn settle(&mut self, others: &mut Others) -> Option<ClusterDelta> {
+        let (delta, has_news) = self.cluster.settle()?;
+        if self.is_wanted {
+            return Some(delta);
+        }
+        let ClusterDelta { source, requests, errors, ejected, endpoints, healthy, .. } = delta;
+        others.errors = others.errors.saturating_add(errors);
+        others.tells_in_progress |= delta.in_progress.is_some();
+        if requests > 0 {
+            self.shared.add(Outcomes { requests, errors }, delta.latency);
+        }
+        has_news.then(|| ClusterDelta { source, ejected, endpoints, healthy, ..ClusterDelta::default() })
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counters::Counters;
+use super::focus::Focus;
 use super::report::NodeReport;
 use super::wire::MetricFamily;
 
@@ -28,8 +29,8 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// A proxy that nothing is known of. Stream ids grow, from 1.
-    pub(super) fn new(node: Arc<str>, now: Instant) -> Self {
-        Self { node, counters: Counters::default(), owner: None, newest: 0, heard: now }
+    pub(super) fn new(node: Arc<str>, focus: Focus, now: Instant) -> Self {
+        Self { node, counters: Counters::new(focus), owner: None, newest: 0, heard: now }
     }
 
     /// Whether it has been silent for too long.

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::model::Failures;
+pub use crate::model::Histogram;
+
 /// What one proxy counted between two of its reports. Never cumulative: resets are already detected, and a window
 /// whose start is not known is not reported.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,14 +18,27 @@ pub struct NodeReport {
     pub since: Instant,
     /// When this one was received: the window's end.
     pub until: Instant,
-    /// By cluster name. Clusters without any change in the window may be absent.
+    /// By cluster name. Clusters without any change in the window may be absent, and those that are not asked for.
     pub clusters: BTreeMap<Arc<str>, ClusterDelta>,
+    /// It tells of endpoints and of what is under way only: another channel counts this proxy's requests.
+    pub partial: bool,
+    /// Of the clusters that are not asked for.
+    pub others: Others,
+}
+
+/// What is told of all clusters together that are not told of one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Others {
+    /// Requests that failed.
+    pub errors: u64,
+    /// Whether the proxy tells what is under way, at some of them. Where it tells nothing, nothing is.
+    pub tells_in_progress: bool,
 }
 
 impl NodeReport {
-    /// Whether it tells how things are now, and counts nothing: its window has no length.
+    /// Whether it tells nothing of requests.
     pub fn is_of_now(&self) -> bool {
-        self.since == self.until
+        self.partial
     }
 }
 
@@ -55,6 +71,10 @@ pub struct ClusterDelta {
     /// is the server's fault. A caller that went away before the answer is neither request nor error. Load reports of
     /// gRPC clients know less: any status but OK is an error, also that of a call that the caller gave up.
     pub errors: u64,
+    /// The same by cause.
+    pub failures: Failures,
+    /// The same by named route of the service, where it has any.
+    pub routes: BTreeMap<Arc<str>, Outcomes>,
     /// Their durations in milliseconds, when the source knows them.
     pub latency: Option<Histogram>,
     /// Endpoints that are out of rotation now (a gauge), when the source knows it.
@@ -72,6 +92,8 @@ pub struct ClusterDelta {
     pub in_progress: Option<u64>,
     /// The same by endpoint; one that is not there has none.
     pub endpoints_in_progress: Option<BTreeMap<SocketAddr, u64>>,
+    /// Tries by endpoint, from a source that tells them apart; one that is not there had none.
+    pub endpoint_tries: BTreeMap<SocketAddr, Outcomes>,
 }
 
 /// Where counts come from, best first.
@@ -86,13 +108,4 @@ pub enum Source {
     Connections,
     /// Load reports (LRS).
     LoadReport,
-}
-
-/// Counts by upper bound.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Histogram {
-    /// Upper bounds in milliseconds, ascending; the last may be infinite.
-    pub bounds: Vec<f64>,
-    /// How many fell at or below the bound and above the one before (not cumulative). As long as `bounds`.
-    pub counts: Vec<u64>,
 }

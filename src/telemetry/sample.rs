@@ -5,7 +5,7 @@
 //!
 //! | Statistic | Labels | Is |
 //! |---|---|---|
-//! | `rollout.rq` | `cluster`, `code`, `grpc`, `route` | a counter of the stats access logger: answers, as the caller saw them |
+//! | `rollout.rq` | `cluster`, `code`, `grpc`, `route`, `flags` | a counter of the stats access logger: answers, as the caller saw them |
 //! | `rollout.dur` | `cluster`, `route` | its histogram of durations, in milliseconds |
 //! | `cluster.upstream_rq_xx` | `envoy.cluster_name`, `envoy.response_code_class` | a counter: tries by class of answer |
 //! | `cluster.upstream_rq_time` | `envoy.cluster_name` | a histogram of their durations, in milliseconds |
@@ -18,8 +18,11 @@
 //! | `cluster.membership_healthy` | `envoy.cluster_name` | a gauge: endpoints that get requests |
 //! | `cluster.outlier_detection.ejections_active` | `envoy.cluster_name` | a gauge: endpoints that are out of rotation |
 
+mod answer;
+
 use std::sync::Arc;
 
+pub(super) use self::answer::{Answer, Outcome};
 use super::report::Histogram;
 use super::wire::{HistogramValue, LabelPair, Metric, MetricFamily};
 
@@ -42,8 +45,8 @@ pub(super) struct Sample {
 pub(super) enum Value {
     /// How many requests the caller got this answer to, ever; `None` when that is no count.
     Answers(Answer, Option<u64>),
-    /// The durations of the flush interval, as the caller saw them, of requests that nobody has chosen.
-    CallerLatency(Histogram),
+    /// The durations of the flush interval on a route, as the caller saw them, of requests that nobody has chosen.
+    CallerLatency(Option<Arc<str>>, Histogram),
     /// How many tries ended with this class of status (2 for 2xx, …), ever; `None` when that is no count.
     Class(u8, Option<u64>),
     /// The durations of the tries of the flush interval.
@@ -73,63 +76,15 @@ pub(super) enum Connection {
     Http(u8),
 }
 
-/// The route of all requests that nobody has chosen.
-const SHARED: &str = "shared";
-
-/// How a request ended.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Answer {
-    /// The name of the route that it took; `None` from a proxy that does not tell.
-    pub(super) route: Option<Arc<str>>,
-    /// The HTTP status; 0 when there was none.
-    pub(super) code: u16,
-    /// The `grpc-status` of a gRPC request.
-    pub(super) grpc: Option<u16>,
-}
-
-/// What an answer counts as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// A request that went well, or badly by its caller's fault.
-    Success,
-    /// A request that the server failed.
-    Error,
-    /// Neither request nor error.
-    Nothing,
-}
-
-impl Answer {
-    /// Judges it by whose fault it is.
-    ///
-    /// - No status (code 0): the caller went away before there was an answer. Who gives up is not the server's doing,
-    ///   and a proxy that gets no answer says so with a 503 or 504 of its own.
-    /// - HTTP: an error from 500 on.
-    /// - gRPC: the statuses that OpenTelemetry's conventions count as a server's errors: `UNKNOWN` 2,
-    ///   `DEADLINE_EXCEEDED` 4, `UNIMPLEMENTED` 12, `INTERNAL` 13, `UNAVAILABLE` 14, `DATA_LOSS` 15. Not
-    ///   `RESOURCE_EXHAUSTED` 8, as 429 is none either.
-    pub(super) fn outcome(&self) -> Outcome {
-        match (self.code, self.grpc) {
-            (0..100, _) => Outcome::Nothing,
-            (500.., _) | (_, Some(2 | 4 | 12..=15)) => Outcome::Error,
-            (100..500, _) => Outcome::Success,
-        }
-    }
-
-    /// Whether a rule or a preview has chosen it.
-    pub(super) fn is_chosen(&self) -> bool {
-        is_chosen(self.route.as_deref())
-    }
-}
-
-/// A route without a name is one of raw configuration.
-fn is_chosen(route: Option<&str>) -> bool {
-    !matches!(route, None | Some("" | "-" | SHARED))
-}
-
 /// The samples in a family; what is not used, or not readable, is left out.
 pub(super) fn samples(family: &MetricFamily) -> impl Iterator<Item = Sample> + '_ {
     let read = reader(&family.name);
     family.metric.iter().filter_map(move |metric| read?(metric))
+}
+
+/// Whether a statistic of this name is looked at.
+pub(super) fn is_used(name: &str) -> bool {
+    reader(name).is_some()
 }
 
 type Reader = fn(&Metric) -> Option<Sample>;
@@ -139,16 +94,16 @@ fn reader(name: &str) -> Option<Reader> {
         "rollout.rq" => Some(|metric| {
             let code = label(metric, "code")?.parse().ok()?;
             let grpc = label(metric, "grpc").and_then(|status| status.parse().ok());
-            let route = label(metric, "route");
-            if route.is_some_and(|name| name.len() > NAME_LIMIT) {
+            let flags = label(metric, "flags");
+            if flags.is_some_and(|flags| flags.len() > NAME_LIMIT) {
                 return None;
             }
-            let answer = Answer { route: route.map(Arc::from), code, grpc };
+            let answer = Answer { route: route(metric)?, code, grpc, flags: flags.map(Arc::from) };
             sample(metric, "cluster", Value::Answers(answer, counter(metric)?))
         }),
         "rollout.dur" => Some(|metric| {
-            let latency = Value::CallerLatency(histogram(metric)?);
-            sample(metric, "cluster", latency).filter(|_| !is_chosen(label(metric, "route")))
+            let latency = Value::CallerLatency(route(metric)?, histogram(metric)?);
+            sample(metric, "cluster", latency).filter(|_| !answer::is_chosen(label(metric, "route")))
         }),
         "cluster.upstream_rq_xx" => Some(|metric| {
             let class = label(metric, "envoy.response_code_class")?.parse().ok()?;
@@ -184,6 +139,12 @@ fn sample(metric: &Metric, cluster_label: &str, value: Value) -> Option<Sample> 
     // A request that no cluster was chosen for has an empty one, or a dash.
     let cluster = label(metric, cluster_label).filter(|name| !matches!(*name, "" | "-") && name.len() <= NAME_LIMIT)?;
     Some(Sample { cluster: cluster.into(), value })
+}
+
+/// The name of its route, if it tells one; the outer `None` is a name that is none.
+fn route(metric: &Metric) -> Option<Option<Arc<str>>> {
+    let route = label(metric, "route");
+    route.is_none_or(|name| name.len() <= NAME_LIMIT).then(|| route.map(Arc::from))
 }
 
 fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {

@@ -4,46 +4,30 @@
 //! each [`NodeReport`] to a bounded channel; when that is full the report is dropped and counted, because evidence that
 //! comes late is worth less than a server that waits.
 //!
-//! Load reports are counted of proxies that have no metrics stream only: both count the same requests. What is under way
-//! at each endpoint is taken of all.
+//! Load reports are counted only of proxies that have no metrics stream and are not asked for their statistics: all count
+//! the same requests. What they say of each endpoint is taken of all.
 //!
 //! Invariant: no guard of the table is held across an `.await`.
 
-use std::pin::Pin;
+mod streams;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
 
+use super::focus::Focus;
 use super::load::Loads;
-use super::proxy::{FORGET_AFTER, Proxy};
+use super::proxy::FORGET_AFTER;
 use super::report::NodeReport;
+use super::table::{Table, TooMany};
 use super::tally::Tally;
-use super::wire::{
-    Interval, LoadStatsRequest, LoadStatsResponse, MetricFamily, Node, StreamMetricsMessage, StreamMetricsResponse,
-};
-use generated::load_reporting_service_server::{LoadReportingService, LoadReportingServiceServer};
-use generated::metrics_service_server::{MetricsService, MetricsServiceServer};
+use super::wire::{ClusterLoad, Malformed, MetricFamily};
 
-/// What the build script makes of the services; their messages are in [`wire`](super::wire).
-#[allow(clippy::all, unreachable_pub, reason = "generated")]
-mod generated {
-    include!(concat!(env!("OUT_DIR"), "/envoy.service.metrics.v3.MetricsService.rs"));
-    include!(concat!(env!("OUT_DIR"), "/envoy.service.load_stats.v3.LoadReportingService.rs"));
-}
-
-/// The largest message that is taken in, in bytes. Envoy's unfiltered statistics of 500 clusters are 667 KB.
-const MESSAGE_LIMIT: usize = 4 << 20;
-/// The most proxies that are remembered.
-const PROXY_LIMIT: usize = 20_000;
 /// The longest node id, in bytes.
 const NODE_ID_LIMIT: usize = 1024;
-/// The parts of a flush come within a few milliseconds of each other; after this long, nothing more comes.
-const FLUSH_QUIET: Duration = Duration::from_millis(100);
 /// The least time between two sweeps of the table, and between two lines about dropped reports.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -56,8 +40,11 @@ pub struct Telemetry {
 #[derive(Debug)]
 struct Shared {
     sink: mpsc::Sender<NodeReport>,
-    /// Those with metrics streams, by node id.
-    proxies: DashMap<Arc<str>, Proxy>,
+    focus: Focus,
+    /// Those with metrics streams.
+    streaming: Table,
+    /// Those that are asked for their statistics.
+    polled: Table,
     tally: Tally,
     next_stream: AtomicU64,
     load_interval: Duration,
@@ -75,9 +62,12 @@ impl Telemetry {
 
     /// Gives the reports to `sink`, and asks for load reports at this interval.
     pub fn with_load_interval(sink: mpsc::Sender<NodeReport>, load_interval: Duration) -> Self {
+        let focus = Focus::default();
         let shared = Shared {
             sink,
-            proxies: DashMap::new(),
+            streaming: Table::new(focus.clone()),
+            polled: Table::new(focus.clone()),
+            focus,
             tally: Tally::default(),
             next_stream: AtomicU64::new(1),
             load_interval,
@@ -89,14 +79,9 @@ impl Telemetry {
         Self { shared: Arc::new(shared) }
     }
 
-    /// `envoy.service.metrics.v3.MetricsService`, to be added to a server.
-    pub fn metrics_service(&self) -> MetricsServiceServer<Telemetry> {
-        MetricsServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LIMIT)
-    }
-
-    /// `envoy.service.load_stats.v3.LoadReportingService`, to be added to a server.
-    pub fn load_reporting_service(&self) -> LoadReportingServiceServer<Telemetry> {
-        LoadReportingServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+    /// Says which clusters are to be reported proxy by proxy, and has the sum of the rest.
+    pub fn focus(&self) -> Focus {
+        self.shared.focus.clone()
     }
 
     /// How many reports were dropped since the start because their receiver did not keep up.
@@ -132,53 +117,36 @@ impl Shared {
     fn sweep(&self) {
         let now = now();
         if once_a_minute(&self.swept, now) {
-            self.proxies.retain(|_, proxy| !proxy.is_forgotten(now));
+            self.streaming.sweep(now);
+            self.polled.sweep(now);
             self.tally.forget(now, FORGET_AFTER);
         }
     }
 
-    fn absorb(&self, node: &Arc<str>, stream: u64, families: &[MetricFamily]) -> Result<(), Status> {
-        let now = now();
-        if self.proxies.len() >= PROXY_LIMIT && !self.proxies.contains_key(node) {
-            return Err(Status::resource_exhausted("too many proxies report"));
-        }
-        let (report, taken_over) = {
-            let mut proxy = self.proxies.entry(Arc::clone(node)).or_insert_with(|| Proxy::new(Arc::clone(node), now));
-            if proxy.is_forgotten(now) {
-                *proxy = Proxy::new(Arc::clone(node), now);
-            }
-            proxy.absorb(stream, families, now)
-        };
+    fn absorb(&self, node: &Arc<str>, stream: u64, families: &[MetricFamily]) -> Result<(), TooMany> {
+        let (report, taken_over) = self.streaming.absorb(node, stream, families, now())?;
         if taken_over {
             tracing::warn!(%node, "a second metrics stream reports for this node; only the newer one is counted");
         }
-        if let Some(report) = report {
-            self.deliver(report);
-        }
+        self.deliver_some(report);
         Ok(())
     }
 
-    fn settle(&self, node: &Arc<str>, stream: u64) {
-        let report = self.proxies.get_mut(node).and_then(|mut proxy| proxy.settle(stream));
+    fn deliver_some(&self, report: Option<NodeReport>) {
         if let Some(report) = report {
             self.deliver(report);
         }
     }
 
-    fn is_open(&self, node: &Arc<str>, stream: u64) -> bool {
-        self.proxies.get(node).is_some_and(|proxy| proxy.is_open(stream))
-    }
-
-    fn absorb_load(&self, node: &Arc<str>, request: &LoadStatsRequest, loads: &mut Loads) {
+    fn absorb_load(&self, node: &Arc<str>, clusters: &[ClusterLoad<'_>], loads: &mut Loads) -> Result<(), Malformed> {
         let now = now();
-        let is_counted = self.proxies.get(node).is_some_and(|proxy| !proxy.is_forgotten(now));
+        let is_counted = self.streaming.counts(node, now) || self.polled.counts(node, now);
         let report = match is_counted {
-            true => loads.of_now(node, &request.cluster_stats, now),
-            false => loads.counts(node, &request.cluster_stats, now),
+            true => loads.partial(node, clusters, now),
+            false => loads.counts(node, clusters, now),
         };
-        if let Some(report) = report {
-            self.deliver(report);
-        }
+        self.deliver_some(report?);
+        Ok(())
     }
 }
 
@@ -196,13 +164,17 @@ fn once_a_minute(last: &Mutex<Option<Instant>>, now: Instant) -> bool {
     due
 }
 
-fn node_id(node: Option<&Node>) -> Result<Arc<str>, Status> {
-    match node.map(|node| node.id.as_str()) {
+fn node_id(id: Option<&str>) -> Result<Arc<str>, Status> {
+    match id {
         None | Some("") => Err(Status::invalid_argument("the stream's first message must bear a node with an id")),
-        Some(id) if id.len() > NODE_ID_LIMIT => {
-            Err(Status::invalid_argument(format!("a node id has at most {NODE_ID_LIMIT} bytes, this one {}", id.len())))
-        }
-        Some(id) => Ok(id.into()),
+        Some(id) => short(id).map_err(Status::invalid_argument),
+    }
+}
+
+fn short(id: &str) -> Result<Arc<str>, String> {
+    match id.len() {
+        0..=NODE_ID_LIMIT => Ok(id.into()),
+        long => Err(format!("a node id has at most {NODE_ID_LIMIT} bytes, this one {long}")),
     }
 }
 
@@ -215,108 +187,61 @@ struct MetricsStream {
 
 impl Drop for MetricsStream {
     fn drop(&mut self) {
-        let report = self.shared.proxies.get_mut(&self.node).and_then(|mut proxy| proxy.end(self.id));
-        if let Some(report) = report {
-            self.shared.deliver(report);
-        }
+        self.shared.deliver_some(self.shared.streaming.end(&self.node, self.id));
     }
 }
 
-#[tonic::async_trait]
-impl MetricsService for Telemetry {
-    async fn stream_metrics(
-        &self,
-        request: Request<Streaming<StreamMetricsMessage>>,
-    ) -> Result<Response<StreamMetricsResponse>, Status> {
-        let mut closing = self.shared.closing.subscribe();
-        tokio::select! {
-            end = self.receive_metrics(request.into_inner()) => end,
-            _ = closing.wait_for(|closing| *closing) => Ok(Response::new(StreamMetricsResponse {})),
+/// The pages of a proxy that is asked for its statistics. However they end, its place is free.
+pub(super) struct PolledStream {
+    shared: Arc<Shared>,
+    node: Arc<str>,
+    id: u64,
+}
+
+impl PolledStream {
+    /// Whether a metrics stream counts the proxy's requests. Then what the pages said is forgotten.
+    pub(super) fn is_counted_otherwise(&self) -> bool {
+        let is_streaming = self.shared.streaming.counts(&self.node, now());
+        if is_streaming {
+            self.shared.polled.forget(&self.node);
         }
+        is_streaming
+    }
+
+    /// Takes in a page, which is a whole flush.
+    ///
+    /// # Errors
+    /// When it is of a proxy too many.
+    pub(super) fn absorb(&self, families: &[MetricFamily]) -> Result<(), String> {
+        self.shared.sweep();
+        let absorbed = self.shared.polled.absorb(&self.node, self.id, families, now());
+        let (report, taken_over) = absorbed.map_err(|TooMany| "too many proxies are asked".to_owned())?;
+        if taken_over {
+            let node = &self.node;
+            tracing::warn!(%node, "two admin interfaces are those of one node; only one of them is counted");
+        }
+        self.shared.deliver_some(report);
+        self.shared.deliver_some(self.shared.polled.settle(&self.node, self.id));
+        Ok(())
+    }
+}
+
+impl Drop for PolledStream {
+    fn drop(&mut self) {
+        self.shared.deliver_some(self.shared.polled.end(&self.node, self.id));
     }
 }
 
 impl Telemetry {
-    async fn receive_metrics(
-        &self,
-        mut messages: Streaming<StreamMetricsMessage>,
-    ) -> Result<Response<StreamMetricsResponse>, Status> {
-        let answer = Ok(Response::new(StreamMetricsResponse {}));
-        let Some(first) = messages.message().await? else { return answer };
-        let node = node_id(first.identifier.as_ref().and_then(|identifier| identifier.node.as_ref()))?;
-        self.shared.sweep();
+    /// Opens a stream of pages of the proxy with this node id, which is asked for its statistics.
+    ///
+    /// # Errors
+    /// When that is no node id: why not.
+    pub(super) fn polled(&self, node: &str) -> Result<PolledStream, String> {
+        if node.is_empty() {
+            return Err("it has no node id: give it one (`node: {id: …}` in its bootstrap, or --service-node)".into());
+        }
         let id = self.shared.next_stream.fetch_add(1, Ordering::Relaxed);
-        let stream = MetricsStream { shared: Arc::clone(&self.shared), node, id };
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if !message.envoy_metrics.is_empty() {
-                self.shared.absorb(&stream.node, id, &message.envoy_metrics)?;
-            }
-            next = self.next_message(&mut messages, &stream).await?;
-        }
-        answer
-    }
-
-    /// The stream's next message. Settles the open flush when none comes soon.
-    async fn next_message(
-        &self,
-        messages: &mut Streaming<StreamMetricsMessage>,
-        stream: &MetricsStream,
-    ) -> Result<Option<StreamMetricsMessage>, Status> {
-        if self.shared.is_open(&stream.node, stream.id) {
-            match tokio::time::timeout(FLUSH_QUIET, messages.message()).await {
-                Ok(message) => return message,
-                Err(_) => self.shared.settle(&stream.node, stream.id),
-            }
-        }
-        messages.message().await
-    }
-}
-
-#[tonic::async_trait]
-impl LoadReportingService for Telemetry {
-    type StreamLoadStatsStream = Pin<Box<dyn Stream<Item = Result<LoadStatsResponse, Status>> + Send>>;
-
-    async fn stream_load_stats(
-        &self,
-        request: Request<Streaming<LoadStatsRequest>>,
-    ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
-        let shared = Arc::clone(&self.shared);
-        let mut closing = shared.closing.subscribe();
-        let mut messages = request.into_inner();
-        let stream = async_stream::try_stream! {
-            let mut node = None;
-            let mut loads = Loads::default();
-            loop {
-                let message = tokio::select! {
-                    message = messages.message() => message,
-                    _ = closing.wait_for(|closing| *closing) => Ok(None),
-                };
-                let Some(message) = message? else { break };
-                match &node {
-                    None => {
-                        let id = node_id(message.node.as_ref())?;
-                        // What the first message counts goes back to an unknown time, unless it says.
-                        shared.absorb_load(&id, &message, &mut loads);
-                        node = Some(id);
-                        yield ask(shared.load_interval);
-                    }
-                    Some(node) => shared.absorb_load(node, &message, &mut loads),
-                }
-            }
-        };
-        Ok(Response::new(Box::pin(stream)))
-    }
-}
-
-/// Asks for all clusters, and for each endpoint, at an interval.
-fn ask(interval: Duration) -> LoadStatsResponse {
-    let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
-    // Below a thousand million, so it fits.
-    let nanos = i32::try_from(interval.subsec_nanos()).unwrap_or(0);
-    LoadStatsResponse {
-        send_all_clusters: true,
-        report_endpoint_granularity: true,
-        load_reporting_interval: Some(Interval { seconds, nanos }),
+        Ok(PolledStream { shared: Arc::clone(&self.shared), node: short(node)?, id })
     }
 }

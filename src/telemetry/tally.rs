@@ -21,7 +21,8 @@ pub(super) struct Tally {
 impl Tally {
     /// Adds up what a proxy reports.
     pub(super) fn add(&self, report: &NodeReport) {
-        let errors = report.clusters.values().fold(0_u64, |sum, delta| sum.saturating_add(delta.errors));
+        let errors = report.clusters.values().map(|delta| delta.errors);
+        let errors = errors.fold(report.others.errors, u64::saturating_add);
         // Most proxies see nothing fail for most of the time.
         if errors > 0 && (self.errors.len() < LIMIT || self.errors.contains_key(&report.node)) {
             let mut entry = self.errors.entry(Arc::clone(&report.node)).or_insert((0, report.until));
@@ -52,6 +53,8 @@ mod tests {
             node: node.into(),
             since: start,
             until: start,
+            partial: false,
+            others: Default::default(),
             clusters: errors
                 .iter()
                 .enumerate()

@@ -4,6 +4,14 @@
 //! `envoy/config/endpoint/v3/load_report.proto`, `io/prometheus/client/metrics.proto`), only the fields that are used:
 //! the rest, above all a node's list of extensions (61 KB in each load report), is skipped without being decoded.
 
+mod family;
+mod fields;
+pub(super) mod load;
+
+pub use family::MetricFamily;
+pub use fields::Malformed;
+pub use load::{ClusterLoad, EndpointLoad, LoadReport};
+
 /// `envoy.service.metrics.v3.StreamMetricsMessage`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StreamMetricsMessage {
@@ -34,17 +42,6 @@ pub struct Node {
 /// `envoy.service.metrics.v3.StreamMetricsResponse`.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct StreamMetricsResponse {}
-
-/// `io.prometheus.client.MetricFamily`. Envoy sends one for each series, with one metric in it.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MetricFamily {
-    /// The statistic's name without its tags.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// The values.
-    #[prost(message, repeated, tag = "4")]
-    pub metric: Vec<Metric>,
-}
 
 /// `io.prometheus.client.Metric`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -105,82 +102,6 @@ pub struct Bucket {
     /// The bound.
     #[prost(double, tag = "2")]
     pub upper_bound: f64,
-}
-
-/// `envoy.service.load_stats.v3.LoadStatsRequest`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct LoadStatsRequest {
-    /// Who reports; Envoy says it in each message, others in the first only.
-    #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
-    /// Per cluster, since the report before.
-    #[prost(message, repeated, tag = "2")]
-    pub cluster_stats: Vec<ClusterStats>,
-}
-
-/// `envoy.config.endpoint.v3.ClusterStats`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ClusterStats {
-    /// The cluster.
-    #[prost(string, tag = "1")]
-    pub cluster_name: String,
-    /// Per locality; empty when there was no request.
-    #[prost(message, repeated, tag = "2")]
-    pub upstream_locality_stats: Vec<UpstreamLocalityStats>,
-    /// Requests that were given up before an endpoint was chosen: too many were under way. They are in no locality.
-    #[prost(uint64, tag = "3")]
-    pub total_dropped_requests: u64,
-    /// How long the report's time was.
-    #[prost(message, optional, tag = "4")]
-    pub load_report_interval: Option<Interval>,
-}
-
-/// `envoy.config.endpoint.v3.UpstreamLocalityStats`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct UpstreamLocalityStats {
-    /// Requests that ended well.
-    #[prost(uint64, tag = "2")]
-    pub total_successful_requests: u64,
-    /// Requests that ended otherwise. By Envoy: with a 5xx, or for gRPC a status that maps to one. By gRPC clients: with
-    /// any status but OK.
-    #[prost(uint64, tag = "4")]
-    pub total_error_requests: u64,
-    /// Requests that are under way.
-    #[prost(uint64, tag = "3")]
-    pub total_requests_in_progress: u64,
-    /// Per endpoint, from those that know it.
-    #[prost(message, repeated, tag = "7")]
-    pub upstream_endpoint_stats: Vec<UpstreamEndpointStats>,
-}
-
-/// `envoy.config.endpoint.v3.UpstreamEndpointStats`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct UpstreamEndpointStats {
-    /// Where it is.
-    #[prost(message, optional, tag = "1")]
-    pub address: Option<Address>,
-    /// Requests that are under way.
-    #[prost(uint64, tag = "3")]
-    pub total_requests_in_progress: u64,
-}
-
-/// `envoy.config.core.v3.Address`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Address {
-    /// Set when it is one of IP.
-    #[prost(message, optional, tag = "1")]
-    pub socket_address: Option<SocketAddress>,
-}
-
-/// `envoy.config.core.v3.SocketAddress`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SocketAddress {
-    /// The IP address.
-    #[prost(string, tag = "2")]
-    pub address: String,
-    /// The port.
-    #[prost(uint32, tag = "3")]
-    pub port_value: u32,
 }
 
 /// `google.protobuf.Duration`.

@@ -372,6 +372,7 @@ const STATS_ACCESS_LOGGER: &str = r#"          # Counts requests as their caller
                   - {name: code, value_format: "%RESPONSE_CODE%"}
                   - {name: grpc, value_format: "%GRPC_STATUS_NUMBER%"}
                   - {name: route, value_format: "%ROUTE_NAME%"}
+                  - {name: flags, value_format: "%RESPONSE_FLAGS%"}
                 value_fixed: 1
               histograms:
               - stat:

@@ -173,7 +173,14 @@ mod tests {
     }
 
     fn fleet(name: &str, nodes: NodeSelector) -> Fleet {
-        Fleet { name: name.into(), nodes, listeners: Vec::new(), route_configs: Vec::new(), config_canary: None }
+        Fleet {
+            name: name.into(),
+            nodes,
+            listeners: Vec::new(),
+            route_configs: Vec::new(),
+            config_canary: None,
+            poll: None,
+        }
     }
 
     fn world(fleets: impl IntoIterator<Item = Fleet>) -> World {

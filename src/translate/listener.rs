@@ -103,8 +103,8 @@ fn nobody() -> http_connection_manager::InternalAddressConfig {
 }
 
 /// Counts requests as their callers saw them, into the statistics that the metrics sink ships: `rollout.rq` by
-/// cluster, HTTP status, gRPC status and route, `rollout.dur` in milliseconds by cluster and route. By the route's name
-/// requests that were chosen are told from those that are a sample.
+/// cluster, HTTP status, gRPC status, route and response flags, `rollout.dur` in milliseconds by cluster and route. By the
+/// route's name requests that were chosen are told from those that are a sample, and by the flags why one failed.
 fn stats_access_logger() -> AccessLog {
     let tag = |name: &str, format: &str| config::Tag {
         name: name.to_owned(),
@@ -120,7 +120,13 @@ fn stats_access_logger() -> AccessLog {
         counters: vec![config::Counter {
             stat: Some(config::Stat {
                 name: "rq".to_owned(),
-                tags: vec![cluster(), tag("code", "%RESPONSE_CODE%"), tag("grpc", "%GRPC_STATUS_NUMBER%"), route()],
+                tags: vec![
+                    cluster(),
+                    tag("code", "%RESPONSE_CODE%"),
+                    tag("grpc", "%GRPC_STATUS_NUMBER%"),
+                    route(),
+                    tag("flags", "%RESPONSE_FLAGS%"),
+                ],
             }),
             value_fixed: Some(UInt64Value { value: 1 }),
             ..Default::default()

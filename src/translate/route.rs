@@ -4,8 +4,9 @@
 //! ([`VirtualHostField`]); a configuration is these, one after the other, in a [`Frame`] ([`Table`]). So a step costs the
 //! virtual hosts of one service, however many there are.
 //!
-//! A route is named by how a request came to it, which access logs tell: [`SHARED`], `chosen/0` (the first rule),
-//! [`PREVIEW`]. Only what is shared out says how one version compares with another.
+//! A route is named by how a request came to it, which access logs tell: [`SHARED`], `shared/NAME` where the service gives
+//! these requests a name, `chosen/0` (the first rule), [`PREVIEW`]. Only what is shared out says how one version compares
+//! with another.
 
 mod action;
 mod frame;
@@ -199,7 +200,11 @@ fn own_host(fleet: &str, service: &Service, routing: &Routing, preview: bool) ->
     let (name, parts) = if preview { (PREVIEW, action::preview(routing)) } else { (SHARED, action::shared(routing)) };
     let by = routing.sticky.as_ref().map(Key::Sticky);
     let mirrored = routing.mirror.as_ref().filter(|mirrored| !preview && mirrored.percent > Weight::ZERO);
-    for mut route in action::routes(service, name, matching::everything(), &parts, by) {
+    // The same once more for each route that has a name, before that of all.
+    let named = service.routes.iter().filter(|_| !preview);
+    let named = named.map(|of| (format!("{SHARED}/{}", of.name), matching::named(&of.requests)));
+    let all = named.chain([(name.to_owned(), matching::everything())]);
+    for mut route in all.flat_map(|(name, requests)| action::routes(service, &name, requests, &parts, by)) {
         if let Some(route::Action::Route(action)) = &mut route.action {
             action.request_mirror_policies.extend(mirrored.map(|mirrored| action::mirror(service, mirrored)));
         }

@@ -54,6 +54,7 @@ fn fleet() -> Fleet {
         listeners: vec![listener("in", 1, &["a", "b"]), listener("out", 2, &["a"])],
         route_configs: vec![RouteConfig { name: "own".to_owned(), services: names(&["a"]), envoy: Default::default() }],
         config_canary: None,
+        poll: None,
     }
 }
 

@@ -1,8 +1,15 @@
 //! What is known of one cluster at one proxy. PURE.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::group::Group;
+use crate::model::{Cause, Failures};
 use crate::telemetry::report::{ClusterDelta, Histogram, Outcomes, Source};
 use crate::telemetry::sample::{Answer, Connection, Outcome, Value};
+
+/// The most routes whose durations are kept of one flush.
+const ROUTE_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -12,13 +19,36 @@ pub(super) struct Cluster {
     /// Connections that failed and were not told as failed yet, for want of any that were begun: they are begun in one
     /// flush, and fail in another.
     failures_owed: u64,
-    caller_latency: Option<Histogram>,
+    /// By route.
+    caller_latency: BTreeMap<Option<Arc<str>>, Histogram>,
     cluster_latency: Option<Histogram>,
     gauges: Gauges<Option<Gauge>>,
     /// The gauges as last reported.
     told: Option<Gauges<Option<u64>>>,
     /// The source of the last requests that were reported.
     source: Option<Source>,
+}
+
+/// What ended between two flushes.
+#[derive(Debug, Default)]
+struct Ended {
+    requests: u64,
+    failures: Failures,
+    /// By named route.
+    routes: BTreeMap<Arc<str>, Outcomes>,
+}
+
+impl Ended {
+    fn add(&mut self, count: u64, cause: Option<Cause>) {
+        self.requests = self.requests.saturating_add(count);
+        if let Some(cause) = cause {
+            self.failures.add(cause, count);
+        }
+    }
+
+    fn outcomes(&self) -> Outcomes {
+        Outcomes { requests: self.requests, errors: self.failures.total() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,13 +102,15 @@ impl Cluster {
             Value::Healthy(value) => self.gauges.healthy = Gauge::new(value),
             Value::Active(value) => self.gauges.active = Gauge::new(value),
             // The first one stands: a second in the same flush is a repetition.
-            Value::CallerLatency(latency) if in_flush => {
-                self.caller_latency.get_or_insert(latency);
+            Value::CallerLatency(route, latency) if in_flush => {
+                if self.caller_latency.len() < ROUTE_LIMIT {
+                    self.caller_latency.entry(route).or_insert(latency);
+                }
             }
             Value::ClusterLatency(latency) if in_flush => {
                 self.cluster_latency.get_or_insert(latency);
             }
-            Value::CallerLatency(_) | Value::ClusterLatency(_) => {}
+            Value::CallerLatency(..) | Value::ClusterLatency(_) => {}
         }
     }
 
@@ -98,41 +130,62 @@ impl Cluster {
         self.classes.rebase();
         self.connections.rebase();
         self.failures_owed = 0;
-        self.caller_latency = None;
+        self.caller_latency.clear();
         self.cluster_latency = None;
         self.told = None;
     }
 
-    /// The differences since the flush before, if there are any.
-    pub(super) fn settle(&mut self) -> Option<ClusterDelta> {
-        let (mut shared, mut chosen, mut tries) = (Outcomes::default(), Outcomes::default(), Outcomes::default());
-        self.answers.settle(|answer, count| {
-            let of = if answer.is_chosen() { &mut chosen } else { &mut shared };
-            match answer.outcome() {
-                Outcome::Nothing => {}
-                Outcome::Success => of.add(count, false),
-                Outcome::Error => of.add(count, true),
-            }
-        });
-        self.classes.settle(|class, count| tries.add(count, *class == 5));
+    /// All gauges are news.
+    pub(super) fn tell_again(&mut self) {
+        self.told = None;
+    }
+
+    /// The differences since the flush before, if there are any, and whether something else is told of its endpoints.
+    pub(super) fn settle(&mut self) -> Option<(ClusterDelta, bool)> {
+        let (shared, chosen) = self.settle_answers();
+        let mut tries = Ended::default();
+        self.classes.settle(|class, count| tries.add(count, (*class == 5).then_some(Cause::Answer)));
         let connections = self.settle_connections();
-        let (caller, cluster) = (self.caller_latency.take(), self.cluster_latency.take());
+        let (caller, cluster) = (std::mem::take(&mut self.caller_latency), self.cluster_latency.take());
         let is_bytes = self.classes.is_empty() && connections.is_some();
+        let of_tries = if self.classes.is_empty() { connections.as_ref() } else { Some(&tries) };
+        let of_tries = of_tries.map(Ended::outcomes);
         let (source, mut ended, mut latency) = match (self.answers.is_empty(), connections) {
-            (false, _) => (Source::Caller, shared, caller),
+            (false, _) => (Source::Caller, shared, caller.into_values().reduce(sum)),
             (true, Some(connections)) if is_bytes => (Source::Connections, connections, None),
             (true, _) => (Source::Cluster, tries, cluster),
         };
         if ended.requests > 0 && self.source.replace(source).is_some_and(|before| before != source) {
-            (ended, latency) = (Outcomes::default(), None);
+            (ended, latency) = (Ended::default(), None);
         }
-        let tries = if self.classes.is_empty() { connections } else { Some(tries) };
-        let Outcomes { requests, errors } = ended;
-        self.tell(ClusterDelta { source, requests, errors, latency, chosen, tries, ..ClusterDelta::default() })
+        let Outcomes { requests, errors } = ended.outcomes();
+        let Ended { failures, routes, .. } = ended;
+        let delta = ClusterDelta { source, requests, errors, failures, routes, latency, ..ClusterDelta::default() };
+        self.tell(ClusterDelta { chosen, tries: of_tries, ..delta })
+    }
+
+    /// The answers since the flush before: those that nobody has chosen, and those that somebody has.
+    fn settle_answers(&mut self) -> (Ended, Outcomes) {
+        let (mut shared, mut chosen) = (Ended::default(), Outcomes::default());
+        self.answers.settle(|answer, count| {
+            let cause = match answer.outcome() {
+                Outcome::Nothing => return,
+                Outcome::Success => None,
+                Outcome::Failure(cause) => Some(cause),
+            };
+            if answer.is_chosen() {
+                return chosen.add(count, cause.is_some());
+            }
+            shared.add(count, cause);
+            if let Some(name) = answer.named_route().filter(|_| count > 0) {
+                shared.routes.entry(name.into()).or_default().add(count, cause.is_some());
+            }
+        });
+        (shared, chosen)
     }
 
     /// The connections since the flush before, if there are any that are not HTTP.
-    fn settle_connections(&mut self) -> Option<Outcomes> {
+    fn settle_connections(&mut self) -> Option<Ended> {
         let (mut begun, mut failed, mut refused) = (0_u64, self.failures_owed, 0_u64);
         self.connections.settle(|what, count| match what {
             Connection::Begun => begun = begun.saturating_add(count),
@@ -141,14 +194,18 @@ impl Cluster {
             Connection::Http(_) => {}
         });
         self.failures_owed = failed.saturating_sub(begun);
-        let errors = failed.min(begun).saturating_add(refused);
+        let failed = failed.min(begun);
+        let mut ended = Ended::default();
+        ended.add(begun - failed, None);
+        ended.add(failed, Some(Cause::Connect));
+        ended.add(refused, Some(Cause::NoEndpoint));
         let is_http = self.connections.keys().any(|what| matches!(what, Connection::Http(_)));
         let of_bytes = !is_http && !self.connections.is_empty();
-        of_bytes.then_some(Outcomes { requests: begun.saturating_add(refused), errors })
+        of_bytes.then_some(ended)
     }
 
     /// Adds the gauges, and drops what says nothing.
-    fn tell(&mut self, mut delta: ClusterDelta) -> Option<ClusterDelta> {
+    fn tell(&mut self, mut delta: ClusterDelta) -> Option<(ClusterDelta, bool)> {
         let mut gauges = self.gauges.map(|gauge| gauge.map(|gauge| gauge.value));
         // Envoy sends the gauge of ejections from the first ejection on: before, none is ejected.
         gauges.ejected = gauges.ejected.or(gauges.endpoints.map(|_| 0));
@@ -163,9 +220,27 @@ impl Cluster {
         if !says_something {
             return None;
         }
-        self.told = Some(gauges);
+        let told = self.told.replace(gauges).unwrap_or_default();
+        let of_endpoints = |of: Gauges<Option<u64>>| (of.ejected, of.endpoints, of.healthy);
+        let has_news = of_endpoints(told) != of_endpoints(gauges);
         (delta.ejected, delta.endpoints) = (gauges.ejected, gauges.endpoints);
         (delta.healthy, delta.in_progress) = (gauges.healthy, gauges.active);
-        Some(delta)
+        Some((delta, has_news))
     }
+}
+
+/// Two histograms of one proxy as one. Their bounds are the same, by its configuration, but that an infinite one may be
+/// missing where nothing was above all others; of others, the second is left out.
+fn sum(mut of: Histogram, other: Histogram) -> Histogram {
+    let shorter = of.bounds.len().min(other.bounds.len());
+    let fits = |of: &Histogram| matches!(of.bounds[shorter..], [] | [f64::INFINITY]);
+    if of.bounds[..shorter] != other.bounds[..shorter] || !fits(&of) || !fits(&other) {
+        return of;
+    }
+    of.bounds.extend_from_slice(&other.bounds[shorter..]);
+    of.counts.resize(of.bounds.len(), 0);
+    for (count, more) in of.counts.iter_mut().zip(other.counts) {
+        *count = count.saturating_add(more);
+    }
+    of
 }

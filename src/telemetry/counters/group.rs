@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The most counters that are kept of one cluster and source.
-pub(super) const COUNTER_LIMIT: usize = 256;
+/// The most counters that are kept of one cluster and source: its routes, statuses and flags, as they occur together.
+pub(super) const COUNTER_LIMIT: usize = 1024;
 /// What is not in this many flushes running is forgotten; should it come again, it counts from 0. Not sooner: a part of
 /// the flushes that fails to arrive for a while must not have its counts told twice.
 pub(super) const ABSENT_LIMIT: u16 = 600;

@@ -1,3 +1,6 @@
+mod causes;
+mod focus;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -364,7 +367,7 @@ fn what_is_remembered_is_bounded() {
     let mut bench = Bench::new();
     let many: Vec<_> = (0..2000).map(|i| rq("a/v1", &format!("{i}"), 1.0, 1000)).collect();
     bench.flush(1, &many);
-    assert_eq!(bench.counters.clusters["a/v1"].answers.counters.len(), COUNTER_LIMIT);
+    assert_eq!(bench.counters.clusters["a/v1"].cluster.answers.counters.len(), COUNTER_LIMIT);
     // What is long gone is forgotten.
     for second in 2..=2 + u64::from(ABSENT_LIMIT) {
         bench.flush(second, &[members("xds", 1.0, second as i64 * 1000)]);

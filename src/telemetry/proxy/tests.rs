@@ -59,7 +59,7 @@ fn which_stream_is_believed() {
         ),
     ] {
         let start = Instant::now();
-        let mut proxy = Proxy::new("edge-1".into(), start);
+        let mut proxy = Proxy::new("edge-1".into(), Focus::default(), start);
         for (second, event) in (1..).zip(events) {
             let now = start + Duration::from_secs(second);
             match event {
@@ -78,7 +78,7 @@ fn which_stream_is_believed() {
 #[test]
 fn the_end_of_a_stream_settles_its_last_flush() {
     let start = Instant::now();
-    let mut proxy = Proxy::new("edge-1".into(), start);
+    let mut proxy = Proxy::new("edge-1".into(), Focus::default(), start);
     proxy.absorb(1, &flush(1, 10.0), start);
     proxy.absorb(1, &flush(2, 12.0), start);
     assert!(proxy.is_open(1) && !proxy.is_open(2));
@@ -90,7 +90,7 @@ fn the_end_of_a_stream_settles_its_last_flush() {
 #[test]
 fn silence_is_forgotten() {
     let start = Instant::now();
-    let mut proxy = Proxy::new("edge-1".into(), start);
+    let mut proxy = Proxy::new("edge-1".into(), Focus::default(), start);
     assert!(!proxy.is_forgotten(start + FORGET_AFTER - Duration::from_secs(1)));
     assert!(proxy.is_forgotten(start + FORGET_AFTER));
     proxy.absorb(1, &flush(1, 10.0), start + FORGET_AFTER);

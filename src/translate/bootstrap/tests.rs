@@ -26,6 +26,7 @@ fn fleet() -> Fleet {
             .map(|n| RouteConfig { name: n.into(), services: Vec::new(), envoy: Default::default() })
             .into(),
         config_canary: None,
+        poll: None,
     }
 }
 

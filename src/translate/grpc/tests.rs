@@ -45,6 +45,7 @@ fn world(services: impl IntoIterator<Item = Service>) -> World {
         listeners: services.keys().map(listener).collect(),
         route_configs: Vec::new(),
         config_canary: None,
+        poll: None,
     };
     World { fleets: [("edge".to_owned(), fleet)].into(), services, ..World::default() }
 }

@@ -35,6 +35,7 @@ fn world(patches: &[(PatchTarget, Value)]) -> (Fleet, BTreeMap<String, Service>,
         listeners: vec![listener],
         route_configs: Vec::new(),
         config_canary: None,
+        poll: None,
     };
     let service = Service {
         name: "a".into(),

@@ -8,11 +8,22 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
 
-use crate::model::{GrpcMethod, Rule, TextMatch, UserKey, Users};
+use crate::model::{GrpcMethod, Requests, Rule, TextMatch, UserKey, Users};
 
 /// Every request.
 pub(in crate::translate) fn everything() -> RouteMatch {
     of_path(route_match::PathSpecifier::Prefix("/".to_owned()))
+}
+
+/// The requests of a route that the service names.
+pub(super) fn named(requests: &Requests) -> RouteMatch {
+    match requests {
+        Requests::Prefix(text) => of_path(route_match::PathSpecifier::Prefix(text.clone())),
+        Requests::Path(text) => of_path(route_match::PathSpecifier::Path(text.clone())),
+        Requests::Grpc(grpc) => {
+            RouteMatch { grpc: Some(route_match::GrpcRouteMatchOptions {}), ..of_path(called(grpc)) }
+        }
+    }
 }
 
 /// What Envoy is told of a rule: any of these; nothing when no request can fit it.

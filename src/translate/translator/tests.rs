@@ -138,6 +138,7 @@ fn fleet() -> impl Strategy<Value = Change> {
             listeners: listeners.into_iter().map(listener).collect(),
             route_configs: own.into_iter().map(config).collect(),
             config_canary: None,
+            poll: None,
         };
         Change::Fleet(name, Some(fleet))
     })
@@ -193,7 +194,7 @@ fn beginning() -> (World, Plans) {
         let (nodes, route_configs) = (NodeSelector::default(), Vec::new());
         world.fleets.insert(
             name.to_owned(),
-            Fleet { name: name.to_owned(), nodes, listeners, route_configs, config_canary: None },
+            Fleet { name: name.to_owned(), nodes, listeners, route_configs, config_canary: None, poll: None },
         );
     }
     for name in SERVICES {
