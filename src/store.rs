@@ -3,12 +3,15 @@
 //! One [`Batch`] is one decision: it is kept whole or not at all, and nothing of it is published before it is kept.
 //! Must not know how anything is decided.
 
+mod decision;
 pub mod redb;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+
+pub use decision::told;
 
 use crate::model::World;
 use crate::rollout::{Record, Rollout};
@@ -139,6 +142,12 @@ pub trait History: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn journal(&self, release: &str, after: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// Journal entries of a release up to this sequence, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn journal_back(&self, release: &str, last: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
 
     /// The kept snapshots, newest first; of one group or of all.
     ///

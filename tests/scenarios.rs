@@ -7,6 +7,8 @@
 //! - `> example NAME` the first release of `examples/NAME.yaml`, with its service and all that stands beside them
 //! - `> spec KEY: YAML`, `> service KEY: YAML` another value in the release's spec, or its service's; none takes it away
 //! - `> steps setWeight 5; pause 10s; pause; analyze 60s` a strategy in short, without a service (may be edited in mid-way)
+//!   `auto FROM TO LOOK [ALL]` (from 0: none is given), `holdback 10 60s`
+//! - `> metric NAME max 0.2 count 3 failures 1 errors 2 dryRun` a number that others measure, every 10 s
 //! - `> policy onInconclusive revert`, `onNoData revert`, `onRejected revert`, `errors off`, `auto off`, `paused on`: the
 //!   release's settings, in short
 //! - `> want v2` commits a version (the first one makes the rollout)
@@ -20,6 +22,8 @@
 //!   `> healthy` they do not tell; `> busy 3`, `> idle` the requests under way to each endpoint that drains
 //! - `> run 10s [by 5s] [canary 1/20] [baseline 0/380] [v2-red 4/20]` for that long, with these failed/total requests in
 //!   each second (or other length); a candidate of an experiment by its name
+//! - `> reading NAME 0.3`, `> reading NAME nothing`, `> reading NAME error WHY` what others have measured, all told by the
+//!   next `run`; `> measures` who is asked now, and for what
 //! - `> yes`, `> no WHY` the answer to all that is asked; `> at KEY yes`, `> at KEY no WHY` to what has that in its key
 //! - `> peer NAME done|moving|gate|promoting|settled|back WHY [together WORD]` how far another release is
 //! - `> order promote | promote full | pause | resume | abort WHY | retry | undo | undo to v1`
@@ -31,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serin::analysis::{Counts, Window};
+use serin::analysis::{Counts, Reading, Window};
 use serin::model::{
     AnalysisPolicy, Canary, EndpointState, ErrorsMetric, OnInconclusive, OnNoData, OnRejected, Release, Strategy,
     TrafficPlan, World,
@@ -95,10 +99,15 @@ struct Stage {
     peers: Vec<Peer>,
     healthy: BTreeMap<String, u64>,
     busy: Option<u64>,
+    readings: Vec<Reading>,
 }
 
 fn analysis() -> AnalysisPolicy {
-    let errors = ErrorsMetric { tolerate_ratio: 1.1, reject_ratio: 2.0, harmless_rate: 0.01, cluster_size: 1.0 };
+    let errors = ErrorsMetric {
+        harmless_rate: 0.01,
+        cluster_size: serin::model::ClusterSize::Given(1.0),
+        ..ErrorsMetric::default()
+    };
     AnalysisPolicy { errors: Some(errors), ..AnalysisPolicy::default() }
 }
 
@@ -115,6 +124,7 @@ impl Default for Stage {
             peers: Vec::new(),
             healthy: BTreeMap::new(),
             busy: None,
+            readings: Vec::new(),
         }
     }
 }
@@ -142,6 +152,13 @@ impl Stage {
             "healthy" => {
                 self.healthy = rest.split_once(' ').map(|(of, n)| (of.into(), number(n))).into_iter().collect()
             }
+            "metric" => {
+                let metric = words::metric(rest);
+                self.release.analysis.measured.retain(|other| other.name != metric.name);
+                self.release.analysis.measured.push(metric);
+            }
+            "reading" => self.readings.push(words::reading(rest)),
+            "measures" => self.measures(out),
             "busy" => self.busy = Some(number(rest)),
             "idle" => self.busy = Some(0),
             "peer" => {
@@ -210,6 +227,16 @@ impl Stage {
         }
     }
 
+    fn measures(&self, out: &mut String) {
+        let wanted = self.rollout().measurements(&self.release);
+        if wanted.is_empty() {
+            let _ = writeln!(out, "      nothing is measured");
+        }
+        for request in wanted {
+            let _ = writeln!(out, "      {}", show::measurement(&request));
+        }
+    }
+
     fn crash(&mut self, out: &mut String) {
         let kept = serde_json::to_string(&self.rollout).expect("a rollout as JSON");
         self.rollout = serde_json::from_str(&kept).expect("the same rollout");
@@ -246,17 +273,20 @@ impl Stage {
             let plan = self.rollout().plan();
             let is_settled = settled_plan.as_ref() == Some(&plan) && !counts.is_empty();
             let window = |canary: &str| Window {
-                canary: of(canary),
-                baseline: of("baseline"),
+                canary: of(canary).into(),
+                baseline: of("baseline").into(),
                 proxies: self.fleet.in_force,
                 length: part,
                 ..Window::default()
             };
             let arms = counts.keys().filter(|name| is_settled && !["canary", "baseline"].contains(name));
+            let readings = std::mem::take(&mut self.readings);
+            let counted = is_settled.then(|| window("canary"));
+            let measured = (!readings.is_empty()).then(|| Window { readings, ..counted.clone().unwrap_or_default() });
             let seen = Observation {
                 elapsed: part,
                 fleet: self.fleet.clone(),
-                window: is_settled.then(|| window("canary")),
+                window: measured.or(counted),
                 arms: arms.map(|name| ((*name).to_owned(), window(name))).collect(),
                 healthy: self.healthy.clone(),
                 in_progress: self.busy,

@@ -7,7 +7,9 @@
 //! fails, because standing still would go on hurting users; it is kept as soon as the store is back.
 
 mod audience;
+mod collectors;
 mod desk;
+mod hearing;
 mod held;
 mod outage;
 mod refusal;
@@ -25,17 +27,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use desk::Desk;
 pub use refusal::Refusal;
 
-use super::{Answer, Call, Command, CommandError, ReleaseStatus};
+use super::{Answer, Call, Command, CommandError, MeasureRequest, Measured, ReleaseStatus};
 use crate::model::World;
 use crate::spec::Loaded;
 use crate::store::Store;
-use crate::telemetry::NodeReport;
+use crate::telemetry::{Focus, NodeReport};
 use crate::xds::{Cache, Proxies, Snapshot};
 
 /// Time between two turns when nothing hints at anything.
 const TICK: Duration = Duration::from_millis(250);
 /// Time that hints are collected for before a turn.
 const HINT_DELAY: Duration = Duration::from_millis(10);
+
+/// Reports that are taken in at a time, if so many wait.
+const REPORTS: usize = 256;
 
 /// An order and where to answer.
 #[derive(Debug)]
@@ -79,6 +84,9 @@ pub struct EngineHandle {
 /// What those outside are to be asked now, by release, and each change of it.
 pub type Calls = watch::Receiver<Vec<(String, Call)>>;
 
+/// What others are to measure now, and each change of it.
+pub type Measurements = watch::Receiver<Vec<MeasureRequest>>;
+
 /// The specs in force, and each change of them.
 pub type Worlds = watch::Receiver<Option<Arc<World>>>;
 
@@ -115,8 +123,12 @@ pub struct Inputs {
     pub proxies: Proxies,
     /// What the proxies count.
     pub reports: mpsc::Receiver<NodeReport>,
+    /// Which clusters they report one by one, and the sum of the others.
+    pub focus: Focus,
     /// What those outside have answered, by release.
     pub answers: mpsc::Receiver<(String, Answer)>,
+    /// What others have measured.
+    pub measured: mpsc::Receiver<Measured>,
     /// What is wanted.
     pub specs: watch::Receiver<Loaded>,
     /// Becomes true when it is time to stop.
@@ -138,17 +150,24 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub fn start(inputs: Inputs) -> Result<(Self, EngineHandle, Worlds, Calls), crate::store::StoreError> {
-        let desk = Desk::restore(Arc::clone(&inputs.store), inputs.cache.clone())?;
+        let mut desk = Desk::restore(Arc::clone(&inputs.store), inputs.cache.clone())?;
+        desk.listen(inputs.focus.clone());
         let (orders_in, orders) = mpsc::channel(64);
         let handle = EngineHandle::new(orders_in, desk.view());
         let (worlds, calls) = (desk.worlds(), desk.asked());
         Ok((Self { desk, inputs, orders, last_turn: Instant::now() }, handle, worlds, calls))
     }
 
+    /// What others are to measure now, and each change of it.
+    pub fn measurements(&self) -> Measurements {
+        self.desk.measurements()
+    }
+
     /// Runs until told to stop.
     pub async fn run(mut self) {
         let mut proxies = self.inputs.proxies.changes();
         let mut stop = self.inputs.stop.clone();
+        let mut reports = Vec::with_capacity(REPORTS);
         self.inputs.specs.mark_changed();
         // Only a turn moves it: however many orders and specs come, the guard looks in time.
         let mut next = tokio::time::Instant::now() + TICK;
@@ -157,10 +176,13 @@ impl Engine {
                 () = stopped(&mut stop) => return,
                 Some(order) = self.orders.recv() => self.carry_out(order).await,
                 Ok(()) = self.inputs.specs.changed() => self.read_specs().await,
-                Some(report) = self.inputs.reports.recv() => self.desk.note(&report),
+                1.. = self.inputs.reports.recv_many(&mut reports, REPORTS) => {
+                    reports.drain(..).for_each(|report| self.desk.note(&report));
+                }
                 Some((release, answer)) = self.inputs.answers.recv() => {
                     self.desk.answered(&release, answer, Timestamp::now()).await;
                 }
+                Some(measured) = self.inputs.measured.recv() => self.desk.measured(measured),
                 Ok(()) = proxies.changed() => {
                     next = next.min(tokio::time::Instant::now() + HINT_DELAY);
                 }

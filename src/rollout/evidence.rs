@@ -1,14 +1,33 @@
 //! PURE: which of the proxies' counts are evidence for a release's present weight, and their sum.
 //!
 //! A report counts when its whole window lies after the proxy came to have the present weight in force: what happened
-//! while the weight moved belongs to no weight.
+//! while the weight moved belongs to no weight. It counts once, and not when it tells of more than a minute in one sum:
+//! that is what is left of an outage, and such a lump would outweigh what is seen now.
+//!
+//! Invariant: the order in which proxies report within a window changes nothing.
+
+mod counted;
+mod places;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::analysis::{Counts, Window};
-use crate::telemetry::{ClusterDelta, NodeReport};
+use crate::analysis::{Arm, Counts, Spread, Spreads, Window};
+use crate::model::{Cause, Endpoint, Histogram};
+use crate::telemetry::NodeReport;
+use counted::{Counted, Part};
+use places::Places;
+
+/// A proxy that has not reported for longer than this is silent.
+pub const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// The least time between two windows, while some proxies have not reported since the last one.
+const WINDOW: Duration = Duration::from_secs(1);
+/// The most endpoints that are told apart in a window.
+const ENDPOINT_LIMIT: usize = 10_000;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,42 +41,42 @@ pub enum Basis {
     Copies,
 }
 
+/// What the counts of a window are read by.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The failures that count as errors.
+    pub causes: &'a BTreeSet<Cause>,
+    /// The canary's endpoints, as they are listed.
+    pub canary: &'a [Endpoint],
+    /// The baseline's.
+    pub baseline: &'a [Endpoint],
+}
+
+/// What one side has.
+#[derive(Debug, Default)]
+struct Side {
+    latency: Option<Histogram>,
+    /// Tries by endpoint.
+    endpoints: BTreeMap<SocketAddr, Counts>,
+}
+
 /// Sums up the reports for one release.
 #[derive(Debug, Default)]
 pub struct Collector {
     basis: Basis,
     proxies: BTreeMap<Arc<str>, Counted>,
-    reporters: BTreeSet<Arc<str>>,
-    canary: Counts,
-    baseline: Counts,
-    /// Of the canary, since the last restart: all tries, the chosen requests among them, and what was told of the rest. An
-    /// answer that is on its way is a try before it is a chosen request.
-    tried: [Counts; 3],
+    /// How many of them have reported since the last window.
+    reporters: usize,
+    canary: Side,
+    baseline: Side,
+    /// From when to when the reports since the last window reach.
+    span: Option<(Instant, Instant)>,
     /// Up to when time was counted.
     covered: Option<Instant>,
-    length: Duration,
-}
-
-/// What is kept of a proxy that has the present weight in force.
-#[derive(Debug)]
-struct Counted {
-    since: Instant,
-    canary: Gauges,
-    baseline: Gauges,
-}
-
-/// The newest gauges of a cluster at one proxy.
-#[derive(Debug, Default)]
-struct Gauges {
-    ejected: u64,
-    endpoints: u64,
-}
-
-impl Gauges {
-    fn update(&mut self, delta: &ClusterDelta) {
-        self.ejected = delta.ejected.unwrap_or(self.ejected);
-        self.endpoints = delta.endpoints.unwrap_or(self.endpoints);
-    }
+    /// When the last window was given.
+    given: Option<Instant>,
+    spreads: [Spreads; 2],
+    places: Places,
 }
 
 impl Collector {
@@ -66,195 +85,115 @@ impl Collector {
         Self { basis, ..Self::default() }
     }
 
-    /// Forgets everything: another weight was published, or something else is to be looked at.
+    /// Forgets everything but where canary requests have failed: another weight was published, or something else is to
+    /// be looked at.
     pub fn restart(&mut self, basis: Basis) {
-        *self = Self::of(basis);
+        *self = Self { places: std::mem::take(&mut self.places), ..Self::of(basis) };
     }
 
-    /// A proxy has had the present weight in force since then. Said again, it changes nothing.
-    pub fn in_force(&mut self, node: &str, since: Instant) {
+    /// A proxy of a region has had the present weight in force since then. Said again, it changes nothing.
+    pub fn in_force(&mut self, node: &str, region: &str, since: Instant) {
         if !self.proxies.contains_key(node) {
-            let counted = Counted { since, canary: Gauges::default(), baseline: Gauges::default() };
-            self.proxies.insert(node.into(), counted);
+            self.proxies.insert(node.into(), Counted::new(region, since));
         }
     }
 
-    /// Only the connected proxies count: the gauges of one that has gone tell nothing any more, and one that comes back
-    /// begins anew.
+    /// Only the connected proxies count: one that has gone tells nothing any more, and one that comes back begins anew.
     pub fn keep_only(&mut self, is_connected: impl Fn(&str) -> bool) {
         self.proxies.retain(|node, _| is_connected(node));
+        self.reporters = self.proxies.values().filter(|proxy| proxy.has_reported()).count();
     }
 
-    /// Adds a report, if it counts.
+    /// Adds a report, as far as it counts. `canary` and `baseline` are the names of their clusters.
     pub fn add(&mut self, report: &NodeReport, canary: &str, baseline: &str) {
-        if report.is_of_now() {
-            return;
-        }
-        let basis = self.basis;
-        let Some(proxy) = self.proxies.get_mut(&*report.node).filter(|proxy| report.since >= proxy.since) else {
-            return;
-        };
-        if let Some(delta) = report.clusters.get(canary) {
-            match basis {
-                Basis::Copies => self.canary = self.canary.plus(copies(&mut self.tried, delta)),
-                Basis::Shared | Basis::Tries => add(&mut self.canary, delta, basis),
+        let Some(proxy) = self.proxies.get_mut(&*report.node) else { return };
+        let (canary, baseline) = (report.clusters.get(canary), report.clusters.get(baseline));
+        let is_told = [canary, baseline].into_iter().flatten().any(|delta| !delta.endpoint_tries.is_empty());
+        if is_told && proxy.takes_tries(report) {
+            for (side, delta) in [(&mut self.canary, canary), (&mut self.baseline, baseline)] {
+                let tries = delta.into_iter().flat_map(|delta| &delta.endpoint_tries);
+                tries.for_each(|(address, tries)| side.add_tries(*address, counts(*tries)));
             }
-            proxy.canary.update(delta);
         }
-        if let Some(delta) = report.clusters.get(baseline) {
-            add(&mut self.baseline, delta, basis);
-            proxy.baseline.update(delta);
+        if report.is_of_now() || !proxy.takes(report) {
+            return;
         }
-        self.reporters.insert(Arc::clone(&report.node));
-        // Proxies report at different moments of the same second: time that one has covered is not counted again.
-        let from = self.covered.map_or(report.since, |covered| covered.max(report.since));
-        self.length += report.until.saturating_duration_since(from);
-        self.covered = Some(self.covered.map_or(report.until, |covered| covered.max(report.until)));
+        self.reporters += usize::from(!proxy.has_reported());
+        proxy.add(canary, baseline, self.basis);
+        if self.basis == Basis::Shared {
+            for (side, delta) in [(&mut self.canary, canary), (&mut self.baseline, baseline)] {
+                delta.and_then(|delta| delta.latency.as_ref()).into_iter().for_each(|more| side.add_latency(more));
+            }
+        }
+        let (since, until) = self.span.unwrap_or((report.since, report.until));
+        self.span = Some((since.min(report.since), until.max(report.until)));
     }
 
-    /// The sum since the last time, when any proxy reported.
-    pub fn take(&mut self) -> Option<Window> {
-        if self.reporters.is_empty() {
+    /// The sum since the last time, when a second is over or every proxy has reported that is not silent. Also without a
+    /// report, as long as somebody should have reported and is silent: or nobody learns that the data stopped.
+    pub fn take(&mut self, now: Instant, terms: Terms<'_>) -> Option<Window> {
+        let is_over = now.saturating_duration_since(*self.given.get_or_insert(now)) >= WINDOW;
+        if self.proxies.is_empty() || (self.reporters == 0 && !is_over) {
             return None;
         }
+        let silent = self.proxies.values().filter(|proxy| proxy.is_silent(now)).count();
+        let accounted = self.reporters + silent;
+        if accounted == 0 || (!is_over && accounted < self.proxies.len()) {
+            return None;
+        }
+        self.given = Some(now);
+        let length = self.take_length(now);
         let proxies = std::mem::take(&mut self.reporters);
-        let gauges = |of: fn(&Counted) -> u64| self.proxies.values().map(of).fold(0, u64::saturating_add);
-        Some(Window {
-            canary_ejected: gauges(|p| p.canary.ejected),
-            canary_endpoints: gauges(|p| p.canary.endpoints),
-            baseline_ejected: gauges(|p| p.baseline.ejected),
-            baseline_endpoints: gauges(|p| p.baseline.endpoints),
-            canary: std::mem::take(&mut self.canary),
-            baseline: std::mem::take(&mut self.baseline),
-            proxies: proxies.len(),
-            length: std::mem::take(&mut self.length),
-        })
+        let places = self.places.of(&self.proxies, [&self.canary.endpoints, &self.baseline.endpoints], terms);
+        let [canary, baseline] = [Part::Canary, Part::Baseline].map(|part| self.arm(part, terms.causes));
+        self.proxies.values_mut().for_each(Counted::begin_window);
+        Some(Window { canary, baseline, proxies, silent, length, places, readings: Vec::new() })
     }
-}
 
-fn add(counts: &mut Counts, delta: &ClusterDelta, basis: Basis) {
-    let more = match basis {
-        Basis::Shared => Counts { requests: delta.requests, errors: delta.errors },
-        Basis::Tries | Basis::Copies => {
-            let tries = delta.tries.unwrap_or_default();
-            Counts { requests: tries.requests, errors: tries.errors }
-        }
-    };
-    *counts = counts.plus(more);
-}
+    /// How much more time is covered by what was reported since the last window; without any, that passed in silence.
+    fn take_length(&mut self, now: Instant) -> Duration {
+        let begun = || self.proxies.values().map(Counted::since).min().unwrap_or(now);
+        let (since, until) = self.span.take().unwrap_or_else(|| (self.covered.unwrap_or_else(begun), now));
+        // Proxies report at different moments of the same second: time that one has covered is not counted again.
+        let from = self.covered.map_or(since, |covered| covered.max(since));
+        self.covered = Some(self.covered.map_or(until, |covered| covered.max(until)));
+        until.saturating_duration_since(from)
+    }
 
-/// What is new of the tries that are no chosen requests.
-fn copies([tried, chosen, told]: &mut [Counts; 3], delta: &ClusterDelta) -> Counts {
-    let tries = delta.tries.unwrap_or_default();
-    *tried = tried.plus(Counts { requests: tries.requests, errors: tries.errors });
-    *chosen = chosen.plus(Counts { requests: delta.chosen.requests, errors: delta.chosen.errors });
-    let new = |tried: u64, chosen: u64, told: &mut u64| {
-        let new = tried.saturating_sub(chosen).saturating_sub(*told);
-        *told += new;
-        new
-    };
-    let requests = new(tried.requests, chosen.requests, &mut told.requests);
-    Counts { requests, errors: new(tried.errors, chosen.errors, &mut told.errors) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::Outcomes;
-
-    fn report(node: &str, since: Instant, until: Instant, canary: (u64, u64), baseline: (u64, u64)) -> NodeReport {
-        let delta = |(errors, requests): (u64, u64)| ClusterDelta {
-            requests,
-            errors,
-            ejected: Some(errors),
-            endpoints: Some(4),
-            ..ClusterDelta::default()
+    fn arm(&mut self, part: Part, causes: &BTreeSet<Cause>) -> Arm {
+        let side = match part {
+            Part::Canary => std::mem::take(&mut self.canary),
+            Part::Baseline => std::mem::take(&mut self.baseline),
         };
-        let clusters = [("a/v2".into(), delta(canary)), ("a/v1".into(), delta(baseline))].into();
-        NodeReport { node: node.into(), since, until, clusters }
-    }
-
-    #[test]
-    fn only_windows_that_lie_wholly_after_the_weight_came_into_force_count() {
-        let start = Instant::now();
-        let second = |n: u64| start + Duration::from_secs(n);
-        let mut collector = Collector::default();
-        collector.in_force("edge-1", second(1));
-        collector.in_force("edge-1", second(5));
-        collector.add(&report("edge-1", second(0), second(2), (9, 9), (9, 9)), "a/v2", "a/v1");
-        collector.add(&report("nobody", second(2), second(3), (9, 9), (9, 9)), "a/v2", "a/v1");
-        assert_eq!(collector.take(), None);
-        collector.add(&report("edge-1", second(2), second(3), (1, 20), (2, 380)), "a/v2", "a/v1");
-        let window = collector.take().expect("a window");
-        assert_eq!((window.canary.errors, window.canary.requests, window.baseline.requests), (1, 20, 380));
-        assert_eq!((window.canary_ejected, window.canary_endpoints, window.proxies), (1, 4, 1));
-        assert_eq!(collector.take(), None);
-        collector.restart(Basis::Shared);
-        collector.add(&report("edge-1", second(3), second(4), (1, 20), (2, 380)), "a/v2", "a/v1");
-        assert_eq!(collector.take(), None);
-    }
-
-    #[test]
-    fn what_a_proxy_that_has_gone_last_said_of_its_endpoints_is_forgotten() {
-        let start = Instant::now();
-        let second = |n: u64| start + Duration::from_secs(n);
-        let mut collector = Collector::default();
-        for node in ["edge-1", "edge-2"] {
-            collector.in_force(node, start);
-            collector.add(&report(node, second(1), second(2), (4, 20), (0, 380)), "a/v2", "a/v1");
+        let mut arm = Arm { latency: side.latency, ..Arm::default() };
+        for proxy in self.proxies.values() {
+            let counted = proxy.of(part);
+            arm.requests = arm.requests.saturating_add(counted.requests);
+            arm.failures = arm.failures.plus(counted.failures);
+            arm.ejected = arm.ejected.saturating_add(counted.ejected);
+            arm.endpoints = arm.endpoints.saturating_add(counted.endpoints);
         }
-        assert_eq!(collector.take().map(|window| window.canary_ejected), Some(8));
-        collector.keep_only(|node| node == "edge-1");
-        collector.add(&report("edge-1", second(2), second(3), (0, 20), (0, 380)), "a/v2", "a/v1");
-        assert_eq!(collector.take().map(|window| (window.canary_ejected, window.canary_endpoints)), Some((0, 4)));
-        // Back again: what it counted before it had the weight in force again is not of this weight for sure.
-        collector.in_force("edge-2", second(9));
-        collector.add(&report("edge-2", second(3), second(10), (9, 9), (9, 9)), "a/v2", "a/v1");
-        assert_eq!(collector.take(), None);
+        let reporters = self.proxies.values().filter(|proxy| proxy.has_reported());
+        let by_proxy = Spread::across(reporters.map(|proxy| proxy.of(part).counts(causes)));
+        let by_endpoint = Spread::across(side.endpoints.values().copied());
+        arm.spread = self.spreads[part as usize].wider(by_proxy, by_endpoint);
+        arm
     }
+}
 
-    #[test]
-    fn without_a_share_all_tries_count() {
-        let start = Instant::now();
-        let second = |n: u64| start + Duration::from_secs(n);
-        let with_tries = |number: u64| {
-            let mut report = report("edge-1", second(number), second(number + 1), (0, 0), (1, 100));
-            for (cluster, requests) in [("a/v2", 20), ("a/v1", 120)] {
-                let delta = report.clusters.get_mut(cluster).expect("it");
-                delta.tries = Some(Outcomes { requests, errors: 2 });
-            }
-            report
-        };
-        let mut collector = Collector::default();
-        for (basis, expected) in [(Basis::Tries, (20, 2, 120)), (Basis::Shared, (0, 0, 100))] {
-            collector.restart(basis);
-            collector.in_force("edge-1", start);
-            collector.add(&with_tries(1), "a/v2", "a/v1");
-            // What is under way now is no evidence, and takes no time.
-            let now = NodeReport { since: second(9), until: second(9), ..with_tries(1) };
-            collector.add(&now, "a/v2", "a/v1");
-            let window = collector.take().expect("a window");
-            assert_eq!((window.canary.requests, window.canary.errors, window.baseline.requests), expected);
-            assert_eq!(window.length, Duration::from_secs(1));
+impl Side {
+    fn add_tries(&mut self, address: SocketAddr, tries: Counts) {
+        if self.endpoints.len() < ENDPOINT_LIMIT || self.endpoints.contains_key(&address) {
+            let sum = self.endpoints.entry(address).or_default();
+            *sum = sum.plus(tries);
         }
     }
 
-    #[test]
-    fn time_that_several_proxies_cover_counts_once() {
-        let start = Instant::now();
-        let at = |millis: u64| start + Duration::from_millis(millis);
-        let mut collector = Collector::default();
-        let mut total = Duration::ZERO;
-        for node in ["edge-1", "edge-2"] {
-            collector.in_force(node, start);
-        }
-        for second in 0..10 {
-            for (node, shift) in [("edge-1", 0), ("edge-2", 400)] {
-                let since = at(second * 1000 + shift);
-                collector.add(&report(node, since, since + Duration::from_secs(1), (0, 1), (0, 1)), "a/v2", "a/v1");
-                total += collector.take().expect("a window").length;
-            }
-        }
-        assert_eq!(total, Duration::from_millis(10_400));
+    fn add_latency(&mut self, more: &Histogram) {
+        self.latency.get_or_insert_default().merge(more);
     }
+}
+
+fn counts(of: crate::telemetry::Outcomes) -> Counts {
+    Counts { requests: of.requests, errors: of.errors }
 }

@@ -1,6 +1,6 @@
 //! PURE: what the proxies last said of the endpoints of each version: how many get requests, and what is under way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,9 +16,12 @@ pub struct Health {
 /// The newest that one proxy said.
 #[derive(Debug)]
 struct Proxy {
-    clusters: BTreeMap<Arc<str>, Said>,
+    /// By name, in its order, as reports have them.
+    clusters: Vec<(Arc<str>, Said)>,
     /// When the window of its newest report began.
     since: Instant,
+    /// Whether it has ever told of anything that is under way.
+    tells_in_progress: bool,
 }
 
 /// The newest that one proxy said of one cluster.
@@ -27,7 +30,7 @@ struct Said {
     total: Option<u64>,
     healthy: Option<u64>,
     in_progress: Option<u64>,
-    by_endpoint: Option<BTreeMap<SocketAddr, u64>>,
+    by_endpoint: Option<Vec<(SocketAddr, u64)>>,
 }
 
 impl Said {
@@ -36,7 +39,9 @@ impl Said {
         self.healthy = delta.healthy.or(self.healthy);
         self.in_progress = delta.in_progress.or(self.in_progress);
         if let Some(endpoints) = &delta.endpoints_in_progress {
-            self.by_endpoint = Some(endpoints.clone());
+            let own = self.by_endpoint.get_or_insert_default();
+            own.clear();
+            own.extend(endpoints.iter().map(|(address, count)| (*address, *count)));
         }
     }
 
@@ -44,26 +49,62 @@ impl Said {
     fn at(&self, address: SocketAddr) -> Option<u64> {
         match (self.in_progress?, &self.by_endpoint) {
             (0, _) => Some(0),
-            (_, Some(endpoints)) => Some(endpoints.get(&address).copied().unwrap_or(0)),
+            (_, Some(endpoints)) => {
+                Some(endpoints.iter().find(|(one, _)| *one == address).map_or(0, |(_, count)| *count))
+            }
             (all, None) => Some(all),
         }
+    }
+}
+
+impl Proxy {
+    fn said(&self, cluster: &str) -> Option<&Said> {
+        let at = self.clusters.binary_search_by(|(name, _)| (**name).cmp(cluster)).ok()?;
+        Some(&self.clusters[at].1)
     }
 }
 
 impl Health {
     /// Takes in a report.
     pub fn add(&mut self, report: &NodeReport) {
-        let new = || Proxy { clusters: BTreeMap::new(), since: report.since };
+        let new = || Proxy { clusters: Vec::new(), since: report.since, tells_in_progress: false };
         let proxy = self.proxies.entry(Arc::clone(&report.node)).or_insert_with(new);
         proxy.since = report.since;
+        proxy.tells_in_progress |= report.others.tells_in_progress;
+        let mut at = 0;
         for (cluster, delta) in &report.clusters {
-            proxy.clusters.entry(Arc::clone(cluster)).or_default().update(delta);
+            // Mostly the next one; and mostly under the very same name.
+            if !proxy.clusters.get(at).is_some_and(|(name, _)| Arc::ptr_eq(name, cluster)) {
+                match proxy.clusters[at..].binary_search_by(|(name, _)| name.cmp(cluster)) {
+                    Ok(further) => at += further,
+                    Err(further) => {
+                        at += further;
+                        proxy.clusters.insert(at, (Arc::clone(cluster), Said::default()));
+                    }
+                }
+            }
+            proxy.clusters[at].1.update(delta);
+            proxy.tells_in_progress |= delta.in_progress.is_some();
+            at += 1;
         }
     }
 
     /// Forgets the proxies that are gone: what they had under way has ended with them.
     pub fn keep_only(&mut self, is_connected: impl Fn(&str) -> bool) {
         self.proxies.retain(|node, _| is_connected(node));
+    }
+
+    /// Forgets what is under way at other clusters than these: nobody tells of them any more.
+    pub fn forget_progress(&mut self, is_told: impl Fn(&str) -> bool) {
+        for proxy in self.proxies.values_mut() {
+            for (_, said) in proxy.clusters.iter_mut().filter(|(cluster, _)| !is_told(cluster)) {
+                (said.in_progress, said.by_endpoint) = (None, None);
+            }
+            proxy
+                .clusters
+                .retain(|(_, said)| said.total.is_some() || said.healthy.is_some() || said.in_progress.is_some());
+            proxy.clusters.shrink_to_fit();
+        }
     }
 
     /// The lowest number of endpoints of a cluster that get requests at any proxy; `None` when no proxy tells.
@@ -90,17 +131,16 @@ impl Health {
     }
 
     fn said(&self, cluster: &str) -> impl Iterator<Item = &Said> {
-        self.proxies.values().filter_map(move |proxy| proxy.clusters.get(cluster))
+        self.proxies.values().filter_map(move |proxy| proxy.said(cluster))
     }
 
     /// A proxy that tells of some clusters has nothing under way at the others.
     fn sum(&self, cluster: &str, since: Instant, of: impl Fn(&Said) -> Option<u64>) -> Option<u64> {
-        let tells = |proxy: &&Proxy| proxy.clusters.values().any(|said| said.in_progress.is_some());
-        let told: Vec<&Proxy> = self.proxies.values().filter(tells).collect();
+        let told: Vec<&Proxy> = self.proxies.values().filter(|proxy| proxy.tells_in_progress).collect();
         if told.is_empty() || told.iter().any(|proxy| proxy.since < since) {
             return None;
         }
-        Some(told.iter().filter_map(|proxy| of(proxy.clusters.get(cluster)?)).fold(0, u64::saturating_add))
+        Some(told.iter().filter_map(|proxy| of(proxy.said(cluster)?)).fold(0, u64::saturating_add))
     }
 }
 
@@ -111,7 +151,7 @@ mod tests {
     fn report(node: &str, clusters: &[(&str, ClusterDelta)]) -> NodeReport {
         let clusters = clusters.iter().map(|(name, delta)| ((*name).into(), delta.clone())).collect();
         let now = Instant::now();
-        NodeReport { node: node.into(), since: now, until: now, clusters }
+        NodeReport { node: node.into(), since: now, until: now, clusters, partial: false, others: Default::default() }
     }
 
     fn members(healthy: u64, endpoints: u64) -> ClusterDelta {
@@ -163,6 +203,14 @@ mod tests {
         assert_eq!([one, two].map(|at| health.in_progress_at("a/v1", at, start)), [Some(10), Some(7)]);
         health.keep_only(|node| node == "edge-1");
         assert_eq!(health.in_progress("a/v1", start), Some(5));
+        // What nobody tells of by itself any more: a proxy that tells of others has nothing there.
+        health.forget_progress(|cluster| cluster == "a/v2");
+        assert_eq!((health.in_progress("a/v1", start), health.worst("a/v1")), (Some(0), Some((2, 2))));
+        let others = crate::telemetry::Others { errors: 0, tells_in_progress: true };
+        health.add(&NodeReport { others, ..report("edge-4", &[]) });
+        health.keep_only(|node| node == "edge-4");
+        assert_eq!(health.in_progress("a/v1", start), Some(0));
+        health.add(&report("edge-1", &[("a/v1", busy(5, None))]));
         // What was told before then says nothing of what has come since.
         assert_eq!(health.in_progress("a/v1", Instant::now() + std::time::Duration::from_secs(1)), None);
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Command;
-use crate::analysis::{Evidence, Window, e_value};
+use crate::analysis::{Explanation, Measurement, e_value};
 use crate::model::Weight;
 
 /// One line of a release's journal. Events are told in the past tense.
@@ -111,6 +111,9 @@ pub enum Record {
         version: String,
         /// Why.
         reason: String,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// An experiment has ended.
     Concluded {
@@ -129,6 +132,9 @@ pub enum Record {
         what: String,
         /// The canary's published share.
         weight: Weight,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// Every connected proxy had the canary's share in force.
     Settled {
@@ -139,20 +145,28 @@ pub enum Record {
     },
     /// A window of evidence was judged. Holds all that is needed to judge it again.
     Measured {
-        /// The counts.
-        window: Window,
-        /// What they came to, with everything before them.
-        evidence: Evidence,
+        /// The version that was judged.
+        #[serde(default)]
+        version: String,
+        /// What its judge took in, and what it came to.
+        #[serde(flatten)]
+        measurement: Box<Measurement>,
     },
     /// The proxies rejected what the release needs, or the first of them had trouble with it.
     Held {
         /// What, who, and in which words.
         reason: String,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// The release waits for a person.
     Waiting {
         /// What for.
         reason: String,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// An analysis gave its answer.
     Judged {
@@ -160,6 +174,9 @@ pub enum Record {
         verdict: String,
         /// What was compared, and how it came out.
         reason: String,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// A person gave an order.
     Ordered {
@@ -172,6 +189,9 @@ pub enum Record {
         canary: String,
         /// Why without (the rest of) the steps, if so.
         reason: Option<String>,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// The canary became the stable version.
     Promoted {
@@ -186,6 +206,9 @@ pub enum Record {
         stable: String,
         /// Why.
         reason: String,
+        /// What it stands on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Box<Explanation>>,
     },
     /// Every connected proxy sends its traffic to the stable version again.
     Reverted {
@@ -229,6 +252,35 @@ impl Record {
         }
     }
 
+    /// What it stands on, where it is a decision.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        match self {
+            Record::Judged { explanation, .. }
+            | Record::Held { explanation, .. }
+            | Record::Waiting { explanation, .. }
+            | Record::ArmStopped { explanation, .. }
+            | Record::StepBegun { explanation, .. }
+            | Record::Promoting { explanation, .. }
+            | Record::Reverting { explanation, .. } => explanation.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Says what it stands on, if it is a decision of which that was not said.
+    pub(super) fn explain(&mut self, why: &Explanation) {
+        match self {
+            Record::Judged { explanation, .. }
+            | Record::Held { explanation, .. }
+            | Record::Waiting { explanation, .. }
+            | Record::StepBegun { explanation, .. }
+            | Record::Promoting { explanation, .. }
+            | Record::Reverting { explanation, .. } => {
+                explanation.get_or_insert_with(|| Box::new(why.clone()));
+            }
+            _ => {}
+        }
+    }
+
     /// What happened, in a sentence.
     pub fn message(&self) -> String {
         match self {
@@ -248,33 +300,42 @@ impl Record {
             Record::Retired { version } => format!("{version} was thrown away"),
             Record::Kept { version, reason } => format!("{version} is kept: {reason}"),
             Record::ExperimentBegun { name, versions } => format!("experiment {name} begun: {versions}"),
-            Record::ArmStopped { version, reason } => format!("{version} has no traffic any more: {reason}"),
+            Record::ArmStopped { version, reason, .. } => format!("{version} has no traffic any more: {reason}"),
             Record::Concluded { name, why, results } => format!("experiment {name} ended, because {why}: {results}"),
             Record::StepBegun { step, what, .. } => format!("step {}: {what}", step + 1),
-            Record::Settled { weight, proxies } => format!("{weight} in force on {proxies} proxies"),
-            Record::Measured { window, evidence } => format!(
-                "canary {}/{} failed, baseline {}/{}, {} proxies: revert evidence {} of {}, advance evidence {} of {}",
-                window.canary.errors,
-                window.canary.requests,
-                window.baseline.errors,
-                window.baseline.requests,
-                window.proxies,
-                e_value(evidence.revert_evidence),
-                e_value(evidence.revert_bound),
-                e_value(evidence.advance_evidence),
-                e_value(evidence.advance_bound),
-            ),
-            Record::Held { reason } => format!("held: {reason}"),
-            Record::Waiting { reason } => format!("waits: {reason}"),
-            Record::Judged { verdict, reason } => format!("{verdict}: {reason}"),
+            Record::Settled { weight, proxies } => format!("{weight} in force on {}", counted(*proxies)),
+            Record::Measured { measurement, .. } => measured(measurement),
+            Record::Held { reason, .. } => format!("held: {reason}"),
+            Record::Waiting { reason, .. } => format!("waits: {reason}"),
+            Record::Judged { verdict, reason, .. } => format!("{verdict}: {reason}"),
             Record::Ordered { command } => format!("ordered: {}", command.describe()),
-            Record::Promoting { canary, reason: None } => format!("all steps done: all traffic to {canary}"),
-            Record::Promoting { canary, reason: Some(reason) } => format!("all traffic to {canary}: {reason}"),
+            Record::Promoting { canary, reason: None, .. } => format!("all steps done: all traffic to {canary}"),
+            Record::Promoting { canary, reason: Some(reason), .. } => format!("all traffic to {canary}: {reason}"),
             Record::Promoted { version } => format!("{version} is stable"),
-            Record::Reverting { canary, stable, reason } => {
+            Record::Reverting { canary, stable, reason, .. } => {
                 format!("all traffic back from {canary} to {stable}: {reason}")
             }
-            Record::Reverted { canary, proxies } => format!("{canary} has no traffic on any of {proxies} proxies"),
+            Record::Reverted { canary, proxies } => format!("{canary} has no traffic on any of {}", counted(*proxies)),
         }
     }
+}
+
+fn measured(Measurement { window, evidence, .. }: &Measurement) -> String {
+    format!(
+        "canary {}/{} failed, baseline {}/{}, {}: revert evidence {} of {}, advance evidence {} of {}",
+        window.canary.failures.total(),
+        window.canary.requests,
+        window.baseline.failures.total(),
+        window.baseline.requests,
+        counted(window.proxies),
+        e_value(evidence.revert_evidence),
+        e_value(evidence.revert_bound),
+        e_value(evidence.advance_evidence),
+        e_value(evidence.advance_bound),
+    )
+}
+
+/// `1 proxy`, `4 proxies`.
+fn counted(proxies: usize) -> String {
+    format!("{proxies} {}", if proxies == 1 { "proxy" } else { "proxies" })
 }

@@ -1,5 +1,6 @@
 //! What a rollout is, as it is kept.
 
+mod climb;
 mod experiment;
 mod plan;
 mod replacement;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Judge;
 use crate::model::{Experiment, Hook, Release, Retire, Rule, Step, Sticky, Wave, Weight};
 
+pub use climb::Climb;
 pub use experiment::{Arm, Trial};
 pub use plan::Scope;
 pub use replacement::Replacement;
@@ -132,6 +134,12 @@ pub struct Progress {
     pub weight: Weight,
     /// The judgement of the canary so far.
     pub judge: Judge,
+    /// How far an `auto` step is.
+    #[serde(default)]
+    pub climb: Climb,
+    /// The version that was started to compare with, while it serves.
+    #[serde(default)]
+    pub baseline: Option<String>,
     /// By what users keep their place.
     #[serde(default)]
     pub sticky: Option<Sticky>,
@@ -159,6 +167,10 @@ pub struct Progress {
     /// For how long no endpoint of the canary has been healthy.
     #[serde(default)]
     pub dead: Duration,
+    /// For how long the canary has had traffic, since every proxy first had it in force; counted as far as a metric that
+    /// others measure waits for it.
+    #[serde(default)]
+    pub exposed: Duration,
 }
 
 /// How far a step is. Times are of attended time: while the control plane was up, and nobody held the release.
@@ -258,6 +270,9 @@ pub struct Return {
     /// By what users keep their place, while traffic returns over a time.
     #[serde(default)]
     pub sticky: Option<Sticky>,
+    /// The version that was compared with: it keeps its share as long as the canary has one.
+    #[serde(default)]
+    pub baseline: Option<String>,
     /// The endpoints, where they were replaced and are put back.
     #[serde(default)]
     pub rolling: Option<Replacement>,
@@ -347,6 +362,7 @@ impl Rollout {
     pub fn needed_versions(&self) -> Vec<String> {
         let mut versions = vec![self.stable.clone()];
         versions.extend(self.plan().versions().into_iter().map(str::to_owned));
+        versions.extend(self.baseline_set().map(str::to_owned));
         versions.sort();
         versions.dedup();
         versions

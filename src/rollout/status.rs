@@ -11,7 +11,7 @@ use super::call::{Call, Question};
 use super::fleet::FleetState;
 use super::state::{Failed, Rollout, Stage, State};
 use super::transition::Context;
-use crate::analysis::Evidence;
+use crate::analysis::{Evidence, Explanation};
 use crate::model::{Release, Weight};
 
 /// A release and its rollout, for people and programs.
@@ -45,6 +45,8 @@ pub struct ReleaseStatus {
     pub proxies_in_force: usize,
     /// The judgement so far.
     pub evidence: Option<Evidence>,
+    /// Why it stands as it does, while something is judged.
+    pub explanation: Option<Explanation>,
     /// When this rollout was begun.
     pub started_at: Timestamp,
     /// When the phase was last changed.
@@ -141,6 +143,7 @@ impl ReleaseStatus {
             proxies: fleet.proxies,
             proxies_in_force: fleet.in_force,
             evidence,
+            explanation: rollout.explanation(&release.analysis),
             started_at: rollout.started_at,
             changed_at: rollout.changed_at,
             shares: shares(rollout, recent),
@@ -197,6 +200,7 @@ fn shares(rollout: &Rollout, recent: impl Fn(&str) -> Recent) -> Vec<ShareStatus
     if !versions.contains(&rollout.stable.as_str()) {
         versions.push(&rollout.stable);
     }
+    versions.extend(rollout.baseline_set());
     let share = |version: &str| {
         let Recent { requests_per_second, error_rate, p99 } = recent(version);
         ShareStatus {

@@ -9,6 +9,8 @@
 //! that the release needs is rejected; no data is never a pass; time counts only while it was attended.
 
 mod back;
+mod baseline;
+mod climb;
 mod experiment;
 mod hook;
 mod order;
@@ -27,7 +29,7 @@ use super::call::{Answer, Call};
 use super::fleet::FleetState;
 use super::state::{Progress, Rollout, State};
 use super::{Command, CommandError, Peer, Record};
-use crate::analysis::Window;
+use crate::analysis::{Explanation, Window};
 use crate::model::{OnRejected, Release, Service, Version, Weight, denied_until};
 
 /// What a release waits for when it may not go back by itself.
@@ -113,7 +115,13 @@ impl Rollout {
     /// # Errors
     /// When an order makes no sense in the present state. Observations and answers never fail.
     pub fn apply(self, event: Event, context: Context<'_>, now: Timestamp) -> Result<Transition, CommandError> {
-        let mut step = Applying { rollout: self, release: context.release, context, now, records: Vec::new() };
+        // Of what is seen, it is told what it came to; of all else, what there was before.
+        let explanation = match &event {
+            Event::Observed(_) => None,
+            Event::Ordered(_) | Event::Answered(_) => self.explanation(&context.release.analysis),
+        };
+        let release = context.release;
+        let mut step = Applying { rollout: self, release, context, now, records: Vec::new(), explanation };
         let (published, asked) = (step.rollout.plan(), step.rollout.calls());
         step.reconcile();
         match event {
@@ -127,14 +135,17 @@ impl Rollout {
         let called =
             step.rollout.calls().iter().filter(|call| !asked.contains(call)).filter_map(Call::record).collect();
         step.records.extend::<Vec<Record>>(called);
+        if let Some(explanation) = &step.explanation {
+            step.records.iter_mut().for_each(|record| record.explain(explanation));
+        }
         Ok(Transition { rollout: step.rollout, records: step.records })
     }
 
     /// Takes a window into the judgement without deciding anything, for when no decision could be kept.
     pub fn watch(&mut self, window: Window, release: &Release) -> Option<Record> {
         let State::Progressing(progress) = &mut self.state else { return None };
-        progress.judge.observe(&window, &release.analysis);
-        Some(Record::Measured { window, evidence: progress.judge.evidence(&release.analysis) })
+        let measurement = Box::new(progress.judge.observe(&window, &release.analysis));
+        Some(Record::Measured { version: progress.canary.clone(), measurement })
     }
 }
 
@@ -144,6 +155,8 @@ struct Applying<'a> {
     context: Context<'a>,
     now: Timestamp,
     records: Vec<Record>,
+    /// What the decisions of now stand on.
+    explanation: Option<Explanation>,
 }
 
 impl Applying<'_> {
@@ -216,7 +229,7 @@ impl Applying<'_> {
         let on_its_way = matches!(self.rollout.state, State::Progressing(_) | State::Promoting { .. });
         let obstacle = fleet.obstacle().filter(|_| on_its_way);
         if let Some(reason) = obstacle.clone().filter(|_| obstacle != self.rollout.obstacle) {
-            self.records.push(Record::Held { reason });
+            self.records.push(Record::Held { reason, explanation: None });
         }
         self.rollout.obstacle = obstacle;
     }
@@ -224,7 +237,7 @@ impl Applying<'_> {
     /// Tells once what it waits for.
     fn tell_wait(&mut self, waits: Option<String>) {
         if let Some(reason) = waits.clone().filter(|_| waits != self.rollout.waits) {
-            self.records.push(Record::Held { reason });
+            self.records.push(Record::Held { reason, explanation: None });
         }
         self.rollout.waits = waits;
     }

@@ -242,6 +242,21 @@ fn append(write: &WriteTransaction, batch: &Batch) -> Result<()> {
     Ok(())
 }
 
+type Row<'a> = (redb::AccessGuard<'a, (&'static str, u64)>, redb::AccessGuard<'a, &'static [u8]>);
+
+/// An entry as it is read.
+fn line(row: std::result::Result<Row<'_>, redb::StorageError>, doing: &str) -> Result<JournalEntry> {
+    let (key, value) = row.while_doing(doing)?;
+    let Entry { at, record } = decode(value.value(), doing)?;
+    Ok(JournalEntry {
+        sequence: key.value().1,
+        at,
+        kind: record.kind().to_owned(),
+        message: record.message(),
+        json: serde_json::to_string(&record).while_doing(doing)?,
+    })
+}
+
 /// The sequence of a journal's last entry; 0 when there is none.
 fn newest(journal: &impl ReadableTable<(&'static str, u64), &'static [u8]>, release: &str, doing: &str) -> Result<u64> {
     let newest = journal.range((release, 0)..=(release, u64::MAX)).while_doing(doing)?.next_back();
@@ -254,19 +269,15 @@ impl History for RedbStore {
         let read = self.database()?.begin_read().while_doing(doing)?;
         let journal = read.open_table(JOURNAL).while_doing(doing)?;
         let rows = journal.range((release, after.saturating_add(1))..=(release, u64::MAX)).while_doing(doing)?;
-        let mut entries = Vec::new();
-        for row in rows.take(limit) {
-            let (key, value) = row.while_doing(doing)?;
-            let Entry { at, record } = decode(value.value(), doing)?;
-            entries.push(JournalEntry {
-                sequence: key.value().1,
-                at,
-                kind: record.kind().to_owned(),
-                message: record.message(),
-                json: serde_json::to_string(&record).while_doing(doing)?,
-            });
-        }
-        Ok(entries)
+        rows.take(limit).map(|row| line(row, doing)).collect()
+    }
+
+    fn journal_back(&self, release: &str, last: u64, limit: usize) -> Result<Vec<JournalEntry>> {
+        let doing = "reading the journal";
+        let read = self.database()?.begin_read().while_doing(doing)?;
+        let journal = read.open_table(JOURNAL).while_doing(doing)?;
+        let rows = journal.range((release, 0)..=(release, last)).while_doing(doing)?;
+        rows.rev().take(limit).map(|row| line(row, doing)).collect()
     }
 
     fn snapshots(&self, group: Option<&str>) -> Result<Vec<SnapshotRecord>> {

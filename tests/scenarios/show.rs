@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serin::model::{EndpointState, Routing, TrafficPlan, Weight};
-use serin::rollout::{Call, Question};
+use serin::model::{EndpointState, MetricSource, Routing, TrafficPlan, Weight};
+use serin::rollout::{Call, MeasureRequest, Question};
 
 /// What became another, with its label: `traffic`, `rules`, `in eu-west`, …
 pub(super) fn changes(before: &TrafficPlan, after: &TrafficPlan, previews: bool) -> Vec<(String, String)> {
@@ -67,6 +67,17 @@ fn of(routing: &Routing, previews: bool) -> BTreeMap<String, String> {
         lines.insert("mirror".into(), format!("{} to {}", mirror.percent, mirror.version));
     }
     lines
+}
+
+/// Who measures what.
+pub(super) fn measurement(request: &MeasureRequest) -> String {
+    let MeasureRequest { key, interval, source, .. } = request;
+    match source {
+        MetricSource::Prometheus { address, query, .. } => {
+            format!("{key} every {interval:?}: {query} at {}", address.as_deref().unwrap_or("the server's own"))
+        }
+        MetricSource::Webhook { url, .. } => format!("{key} every {interval:?}: {url}"),
+    }
 }
 
 /// Who is asked what.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use serin::analysis::Counts;
-use serin::model::{Step, Weight};
+use serin::analysis::{Counts, Outcome, Reading};
+use serin::model::{Holdback, MeasuredMetric, MetricSource, Step, Weight};
 use serin::rollout::{Command, FleetState, Part, Peer, Refusal, Spread, Standing};
 
 /// That many proxies, which have everything.
@@ -43,9 +43,71 @@ pub(super) fn step(text: &str) -> Step {
         }
         Some(("pause", time)) => Step::Pause(Some(length(time))),
         Some(("analyze", time)) => Step::Analyze { max: length(time) },
+        Some(("auto", range)) => {
+            let mut words = range.split(' ');
+            let mut weight = || {
+                let percent = words.next().expect("FROM TO LOOK").parse().expect("a number");
+                Weight::from_percent(percent).expect("a weight")
+            };
+            let (from, to) = (Some(weight()).filter(|from| *from > Weight::ZERO), weight());
+            let max = length(words.next().expect("FROM TO LOOK"));
+            Step::Auto { from, to, max, within: words.next().map(length) }
+        }
+        Some(("holdback", held)) => {
+            let (percent, time) = held.split_once(' ').expect("PERCENT TIME");
+            let weight = Weight::from_percent(percent.parse().expect("a number")).expect("a weight");
+            Step::Holdback(Holdback { weight, duration: length(time) })
+        }
         None if text == "pause" => Step::Pause(None),
         _ => panic!("no such step: {text}"),
     }
+}
+
+/// `NAME max 0.2 min 0.1 count 3 failures 1 errors 2 delay 10s dryRun`, of which all but the name may be absent.
+pub(super) fn metric(text: &str) -> MeasuredMetric {
+    let mut words = text.split(' ');
+    let mut metric = MeasuredMetric {
+        name: words.next().expect("a name").into(),
+        source: MetricSource::Prometheus {
+            address: Some("http://prometheus:9090".into()),
+            query: r#"latency{version="{{canary}}"}[{{window}}]"#.into(),
+            secret: None,
+        },
+        min: None,
+        max: None,
+        interval: Duration::from_secs(10),
+        initial_delay: Duration::ZERO,
+        timeout: Duration::from_secs(5),
+        count: 1,
+        failure_limit: 0,
+        consecutive_error_limit: 4,
+        dry_run: false,
+    };
+    while let Some(word) = words.next() {
+        let mut number = || words.next().and_then(|number| number.parse().ok()).expect("a number");
+        match word {
+            "min" => metric.min = Some(number()),
+            "max" => metric.max = Some(number()),
+            "count" => metric.count = number() as u32,
+            "failures" => metric.failure_limit = number() as u32,
+            "errors" => metric.consecutive_error_limit = number() as u32,
+            "delay" => metric.initial_delay = length(words.next().expect("a time")),
+            "dryRun" => metric.dry_run = true,
+            other => panic!("no such setting of a metric: {other}"),
+        }
+    }
+    metric
+}
+
+/// `NAME 0.3`, `NAME nothing`, `NAME error WHY`.
+pub(super) fn reading(text: &str) -> Reading {
+    let (name, what) = text.split_once(' ').expect("a name and a number");
+    let outcome = match what.split_once(' ') {
+        Some(("error", why)) => Outcome::Error(why.into()),
+        None if what == "nothing" => Outcome::Nothing,
+        _ => Outcome::of(what.parse().expect("a number")),
+    };
+    Reading { metric: name.into(), outcome }
 }
 
 pub(super) fn order(text: &str) -> Command {

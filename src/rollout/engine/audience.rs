@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Desk;
+use super::collectors::{InForce, Judged, print_of};
 use super::held::{Objections, can_take, has_endpoints};
 use crate::model::{EndpointState, Protocol, World};
-use crate::rollout::evidence::Collector;
 use crate::rollout::{FleetState, Observation, Rollout};
 use crate::translate::{self, cluster_name};
 use crate::xds::{ProxyStatus, ResourceType, Snapshot};
@@ -120,13 +119,8 @@ struct Present<'a> {
     connected: BTreeSet<&'a str>,
     /// Those that have what was published of a type in force.
     in_force: HashMap<ResourceType, Vec<InForce<'a>>>,
-}
-
-/// A proxy that has what was published of a type in force.
-struct InForce<'a> {
-    node: &'a str,
-    region: &'a str,
-    since: Instant,
+    /// Of all this.
+    print: u64,
 }
 
 impl<'a> Present<'a> {
@@ -143,11 +137,15 @@ impl Desk {
         let healthy =
             versions.filter_map(|version| Some((version.to_owned(), self.health.healthy(&cluster(version))?)));
         let mut seen = Observation { healthy: healthy.collect(), ..Observation::default() };
-        let Some(since) = self.settled.get(&rollout.release).copied() else { return seen };
-        seen.in_progress = rollout.draining().and_then(|version| self.health.in_progress(&cluster(version), since));
+        let Some(settled) = self.settled.get(&rollout.release).copied() else { return seen };
+        // Before it was listened for, nobody told.
+        let since = |cluster: &str| settled.max(self.hearing.since(cluster).unwrap_or(settled));
+        let in_progress = |cluster: String| self.health.in_progress(&cluster, since(&cluster));
+        seen.in_progress = rollout.draining().and_then(|version| in_progress(cluster(version)));
         for (version, states) in &rollout.plan().endpoints {
             let draining = states.iter().filter(|(_, state)| **state == EndpointState::Draining);
-            let told = |address| Some((address, self.health.in_progress_at(&cluster(version), address, since)?));
+            let (cluster, since) = (cluster(version), since(&cluster(version)));
+            let told = |address| Some((address, self.health.in_progress_at(&cluster, address, since)?));
             seen.in_progress_at.extend(draining.filter_map(|(address, _)| told(*address)));
         }
         seen
@@ -165,10 +163,13 @@ impl Desk {
             let Some((snapshot, _)) = self.groups.get(group) else { continue };
             let (present, id) = (present.entry(group).or_default(), proxy.node.id.as_str());
             present.connected.insert(id);
+            present.print = present.print.wrapping_add(print_of(id));
             let region = proxy.node.locality.region.as_str();
             for steers in [ResourceType::Route, ResourceType::Listener] {
                 let since = proxy.in_force_since(steers, snapshot.version_of(steers));
                 let in_force = since.map(|since| InForce { node: id, region, since });
+                let print = in_force.map_or(0, |one| print_of((steers, one)));
+                present.print = present.print.wrapping_add(print);
                 present.in_force.entry(steers).or_default().extend(in_force);
             }
             self.objections.entry(group.to_owned()).or_default().hear(proxy);
@@ -190,23 +191,41 @@ impl Desk {
         }
         self.health.keep_only(|node| present.values().any(|group| group.connected.contains(node)));
         self.count_ready(proxies);
-        self.collectors.retain(|(release, version), _| {
-            self.rollouts.get(release).is_some_and(|rollout| rollout.judged().contains(&version.as_str()))
+        self.collect_from(&present);
+    }
+
+    /// Whose reports are evidence for the releases that are on their way.
+    fn collect_from(&mut self, present: &HashMap<&str, Present<'_>>) {
+        let rollouts = &self.rollouts;
+        self.collectors.retain(|release, version| {
+            rollouts.get(release).is_some_and(|rollout| rollout.judged().contains(&version))
         });
+        let mut carriers = Vec::new();
         for release in &self.active {
             let Some((at, rollout)) = self.audiences.of.get(release).zip(self.rollouts.get(release)) else { continue };
             let audience = &self.audiences.all[*at];
-            let groups = || audience.groups.iter().filter_map(|group| present.get(group.as_str()));
+            let groups = || audience.groups.iter().filter_map(|group| Some((group, present.get(group.as_str())?)));
+            let print =
+                groups().fold(0, |sum: u64, (group, present)| sum.wrapping_add(print_of((group, present.print))));
             let scope = rollout.scope();
             for version in rollout.judged() {
-                let collector = self.collectors.entry((release.clone(), version.to_owned()));
-                let collector = collector.or_insert_with(|| Collector::of(rollout.basis()));
-                let counted =
-                    groups().flat_map(|group| group.in_force(audience.steers)).filter(|one| scope.has(one.region));
-                counted.for_each(|one| collector.in_force(one.node, one.since));
-                collector.keep_only(|node| groups().any(|group| group.connected.contains(node)));
+                let judged = Judged {
+                    release,
+                    version,
+                    canary: cluster_name(&rollout.service, version),
+                    baseline: cluster_name(&rollout.service, rollout.baseline()),
+                    basis: rollout.basis(),
+                };
+                let counted = groups().flat_map(|(_, group)| group.in_force(audience.steers)).copied();
+                let counted = counted.filter(|one| scope.has(one.region));
+                let is_connected = |node: &str| groups().any(|(_, group)| group.connected.contains(node));
+                self.collectors.follow(judged, print, counted, is_connected);
+                carriers.push((release.as_str(), version, audience.groups.as_slice()));
             }
         }
+        let print = present.iter().fold(0, |sum: u64, (group, of)| sum.wrapping_add(print_of((group, of.print))));
+        let nodes = |group: &str| present.get(group).into_iter().flat_map(|of| of.connected.iter().copied()).collect();
+        self.collectors.index(print, carriers.into_iter(), nodes);
     }
 
     /// Counts, for each release that waits for it, the proxies that can be sent routes to its new versions, and those that

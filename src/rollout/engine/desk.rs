@@ -11,19 +11,21 @@ use tokio::sync::watch;
 
 use super::View;
 use super::audience::Audiences;
+use super::collectors::Collectors;
+use super::hearing::Hearing;
 use super::held::Objections;
 use super::refusal::{Refusal, blame};
+use super::sight::Measuring;
 use super::turn::{self, Decision};
 use crate::model::{TrafficPlan, World};
-use crate::rollout::evidence::Collector;
 use crate::rollout::health::Health;
 use crate::rollout::recent::RecentTraffic;
-use crate::rollout::{Answer, Call, Command, CommandError, Event, ReleaseStatus, Rollout};
+use crate::rollout::{Answer, Call, Command, CommandError, Event, ReleaseStatus, Rollout, State};
 use crate::spec::Loaded;
 use crate::store::{Batch, Store, StoreError};
 use crate::telemetry::NodeReport;
 use crate::translate::translator::{Groups, Plans};
-use crate::translate::{self, TranslateError, Translator};
+use crate::translate::{TranslateError, Translator};
 use crate::xds::{Cache, ProxyStatus, Snapshot};
 
 /// Time that was not attended (the process stood still) does not count beyond this.
@@ -61,11 +63,12 @@ pub struct Desk {
     pub(super) ready: BTreeMap<String, usize>,
     /// By release, of those that replace endpoints: how many proxies have these as they are published.
     pub(super) placed: BTreeMap<String, usize>,
-    /// By release and version, of those that are judged.
-    pub(super) collectors: BTreeMap<(String, String), Collector>,
+    pub(super) collectors: Collectors,
     pub(super) recent: RecentTraffic,
     /// What the proxies say of the endpoints.
     pub(super) health: Health,
+    /// What the proxies are listened to for.
+    pub(super) hearing: Hearing,
     /// By release: since when all of its proxies have what is published, as far as it was looked.
     pub(super) settled: BTreeMap<String, Instant>,
     pub(super) diagnostics: Vec<String>,
@@ -85,9 +88,10 @@ pub struct Desk {
     pub(super) journal: OrdMap<String, u64>,
     pub(super) view: watch::Sender<Arc<View>>,
     /// The world in force, for those who sort proxies into fleets.
-    worlds: watch::Sender<Option<Arc<World>>>,
+    pub(super) worlds: watch::Sender<Option<Arc<World>>>,
     /// What those outside are to be asked now.
     pub(super) asked: watch::Sender<Vec<(String, Call)>>,
+    pub(super) measuring: Measuring,
 }
 
 impl Desk {
@@ -119,9 +123,10 @@ impl Desk {
             objections: HashMap::new(),
             ready: BTreeMap::new(),
             placed: BTreeMap::new(),
-            collectors: BTreeMap::new(),
+            collectors: Collectors::default(),
             recent: RecentTraffic::default(),
             health: Health::default(),
+            hearing: Hearing::default(),
             settled: BTreeMap::new(),
             diagnostics: Vec::new(),
             store_error: None,
@@ -135,6 +140,7 @@ impl Desk {
             view: watch::Sender::new(Arc::default()),
             worlds: watch::Sender::new(None),
             asked: watch::Sender::new(Vec::new()),
+            measuring: Measuring::default(),
         };
         for rollout in desk.rollouts.values_mut() {
             let records = rollout.interrupted();
@@ -158,16 +164,6 @@ impl Desk {
         self.view.subscribe()
     }
 
-    /// The specs in force, and each change of them.
-    pub fn worlds(&self) -> watch::Receiver<Option<Arc<World>>> {
-        self.worlds.subscribe()
-    }
-
-    /// What those outside are to be asked now, by release, and each change of it.
-    pub fn asked(&self) -> watch::Receiver<Vec<(String, Call)>> {
-        self.asked.subscribe()
-    }
-
     /// Whether there is something to serve: specs, now or from before.
     pub fn can_serve(&self) -> bool {
         self.world.is_some()
@@ -177,12 +173,7 @@ impl Desk {
     pub fn note(&mut self, report: &NodeReport) {
         self.recent.add(report);
         self.health.add(report);
-        for ((release, version), collector) in &mut self.collectors {
-            let Some(rollout) = self.rollouts.get(release) else { continue };
-            let canary = translate::cluster_name(&rollout.service, version);
-            let baseline = translate::cluster_name(&rollout.service, &rollout.stable);
-            collector.add(report, &canary, &baseline);
-        }
+        self.collectors.note(report);
     }
 
     /// Applies a new set of specs, or keeps the last good one and says why.
@@ -275,6 +266,7 @@ impl Desk {
 
     /// A turn: what the proxies have in force and what they counted goes to every rollout.
     pub async fn observe(&mut self, proxies: &[ProxyStatus], elapsed: Duration, now: Instant, wall: Timestamp) {
+        self.hear_others(now);
         self.recent.expire(now);
         if let Some(loaded) = self.retry.take() {
             self.take_specs(loaded, wall).await;
@@ -290,11 +282,12 @@ impl Desk {
         let keep_time = now.saturating_duration_since(self.time_kept) >= TIME_KEPT_EVERY;
         let mut decision = Decision::default();
         let mut windows = Vec::new();
+        let given = self.measuring.readings.clone();
         for name in self.active.clone() {
             let Some((release, rollout)) = world.releases.get(&name).zip(self.rollouts.get(&name)) else { continue };
             let rollout = rollout.clone();
-            let observation = self.observation(&name, &rollout, elapsed.min(LONGEST_TURN), now);
-            windows.extend(observation.window.map(|window| (release, window)));
+            let observation = self.observation(&world, &name, &rollout, elapsed.min(LONGEST_TURN), now);
+            windows.extend(observation.window.clone().map(|window| (release, window)));
             let peers = turn::others(&world, &self.rollouts, release);
             let transition = turn::observe(rollout.clone(), observation, turn::context(&world, &peers, release), wall);
             let moves = transition.rollout.plan() != rollout.plan();
@@ -307,14 +300,19 @@ impl Desk {
         if keep_time {
             self.time_kept = now;
         }
+        self.measuring.readings.clear();
         let again = decision.each();
         match self.decide(&world, decision, wall).await {
             Ok(()) => {}
             // Shown by `show`; the next turn tries again, and knows what this one saw.
-            Err(CommandError::Store(_)) => self.watch(windows),
+            Err(CommandError::Store(_)) => {
+                self.watch(windows);
+                self.give_again(given, |rollout| !matches!(rollout.state, State::Progressing(_)));
+            }
             Err(error) => {
                 tracing::error!("not everything can be decided: {error}");
-                self.decide_each(&world, again, wall).await;
+                let undecided = self.decide_each(&world, again, wall).await;
+                self.give_again(given, |rollout| undecided.contains(&rollout.release));
             }
         }
         self.show();
@@ -383,7 +381,7 @@ impl Desk {
         decision.log();
         for name in &decision.removed {
             self.rollouts.remove(name);
-            self.collectors.retain(|(release, _), _| release != name);
+            self.collectors.retain(|release, _| release != name);
             self.active.remove(name);
             self.unshown.insert(name.clone());
         }
@@ -395,8 +393,7 @@ impl Desk {
         for (name, rollout) in decision.rollouts {
             let before: Option<TrafficPlan> = self.rollouts.get(&name).map(Rollout::plan);
             if before.as_ref() != Some(&rollout.plan()) {
-                let own = self.collectors.iter_mut().filter(|((release, _), _)| *release == name);
-                own.for_each(|(_, collector)| collector.restart(rollout.basis()));
+                self.collectors.restart(&name, rollout.basis());
                 self.audiences.publish(&name);
                 self.settled.remove(&name);
             }
@@ -431,7 +428,7 @@ impl Desk {
 
     /// Turns to the releases of a world.
     fn follow(&mut self, world: &World) {
-        self.collectors.retain(|(name, _), _| world.releases.contains_key(name));
+        self.collectors.retain(|name, _| world.releases.contains_key(name));
         self.settled.retain(|name, _| world.releases.contains_key(name));
         self.audiences = Audiences::of(world);
         let moves =

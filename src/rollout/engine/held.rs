@@ -39,7 +39,8 @@ struct Said {
 struct Needs {
     /// The clusters of the versions on their way.
     canaries: Vec<String>,
-    stable: String,
+    /// Of those beside them: the stable version, and what was started to compare with.
+    others: Vec<String>,
 }
 
 impl Needs {
@@ -50,7 +51,11 @@ impl Needs {
         };
         Self {
             canaries: versions.into_iter().map(|version| cluster_name(&rollout.service, version)).collect(),
-            stable: cluster_name(&rollout.service, &rollout.stable),
+            others: [rollout.stable.as_str()]
+                .into_iter()
+                .chain(rollout.baseline_set())
+                .map(|version| cluster_name(&rollout.service, version))
+                .collect(),
         }
     }
 
@@ -60,7 +65,9 @@ impl Needs {
             ResourceType::Cluster | ResourceType::Endpoint if self.canaries.iter().any(|own| own == name) => {
                 Some(Part::Canary)
             }
-            ResourceType::Cluster | ResourceType::Endpoint => (self.stable == name).then_some(Part::Surroundings),
+            ResourceType::Cluster | ResourceType::Endpoint => {
+                self.others.iter().any(|own| own == name).then_some(Part::Surroundings)
+            }
             ResourceType::Listener => Some(Part::Surroundings),
             other => other.is_routing().then_some(Part::Routes),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::sight::tell;
 use super::{Desk, View, turn};
 use crate::model::World;
 use crate::rollout::{ReleaseStatus, Rollout};
@@ -11,22 +12,12 @@ use crate::translate::{cluster_name, parse_cluster_name};
 impl Desk {
     /// Sends the view, when it is another one.
     pub(super) fn show(&mut self) {
-        let calls = self.calls();
-        self.asked.send_if_modified(|asked| {
-            let differs = *asked != calls;
-            if differs {
-                *asked = calls;
-            }
-            differs
-        });
+        self.focus();
+        let (calls, measures) = (self.calls(), self.measures());
+        tell(&self.asked, calls);
+        tell(&self.measuring.wanted, measures);
         let view = self.render();
-        self.view.send_if_modified(|shown| {
-            let differs = **shown != view;
-            if differs {
-                *shown = Arc::new(view);
-            }
-            differs
-        });
+        tell(&self.view, Arc::new(view));
     }
 
     fn render(&mut self) -> View {

@@ -74,6 +74,7 @@ impl Decision {
 
     /// One line for each decision; measurements only for those who ask for detail.
     pub(super) fn log(&self) {
+        let mut told = None;
         for (release, record) in &self.records {
             match record {
                 Record::Measured { .. } => tracing::debug!(%release, kind = record.kind(), "{}", record.message()),
@@ -107,6 +108,12 @@ impl Decision {
                 | Record::Reverted { .. } => {
                     tracing::info!(%release, kind = record.kind(), "{}", record.message());
                 }
+            }
+            // Decisions that follow from each other in one turn stand on the same.
+            if let Some(explanation) = record.explanation().filter(|explanation| told != Some((release, *explanation)))
+            {
+                told = Some((release, explanation));
+                explanation.lines().iter().for_each(|line| tracing::info!(%release, kind = record.kind(), "  {line}"));
             }
         }
     }

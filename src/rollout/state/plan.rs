@@ -35,7 +35,7 @@ impl Scope {
 impl Progress {
     /// Where the requests of the present wave go.
     fn routing(&self, stable: &str) -> Routing {
-        let split = Routing::split(&self.canary, self.weight, stable);
+        let split = self.with_baseline(Routing::split(&self.canary, self.weight, stable));
         if self.stage == Stage::Preparing || self.canary == stable {
             return split;
         }
@@ -48,6 +48,26 @@ impl Progress {
             preview: (self.rolling.is_none() || self.weight > Weight::ZERO).then(|| self.canary.clone()),
             ..split
         }
+    }
+
+    fn with_baseline(&self, split: Routing) -> Routing {
+        match &self.baseline {
+            Some(baseline) if self.canary != *baseline => split.with_baseline(baseline),
+            Some(_) | None => split,
+        }
+    }
+
+    /// The share of the traffic that is compared, in the present wave: the canary's and its baseline's together.
+    pub(in crate::rollout) fn compared(&self, stable: &str) -> Weight {
+        let (routing, baseline) = (self.routing(stable), self.compared_with().unwrap_or(stable));
+        let sum = routing.weight_of(&self.canary).hundredths() + routing.weight_of(baseline).hundredths();
+        Weight::from_hundredths(sum)
+    }
+
+    /// The baseline set, where it has traffic.
+    fn compared_with(&self) -> Option<&str> {
+        let splits = self.weight > Weight::ZERO && self.weight < Weight::FULL;
+        self.baseline.as_deref().filter(|_| splits && self.stage != Stage::Preparing)
     }
 
     /// The regions of the waves before the present one.
@@ -81,6 +101,7 @@ impl Rollout {
             State::Reverting(back) if back.weight == Weight::ZERO => all_to(&self.stable),
             State::Reverting(back) => {
                 let split = Routing::split(&back.canary, back.weight, &self.stable);
+                let split = back.baseline.iter().fold(split, |split, baseline| split.with_baseline(baseline));
                 (Routing { sticky: back.sticky.clone(), ..split }, Vec::new())
             }
             State::Experimenting(trial) => {
@@ -106,7 +127,8 @@ impl Rollout {
                     Some(Wave::Regions(now)) => {
                         regions.push((now.clone(), present));
                         // Named even at 0 %, so that the canary's cluster stays.
-                        (Routing::split(&progress.canary, Weight::ZERO, &self.stable), regions)
+                        let nothing = Routing::split(&progress.canary, Weight::ZERO, &self.stable);
+                        (progress.with_baseline(nothing), regions)
                     }
                     Some(Wave::All) | None => (present, regions),
                 }
@@ -159,9 +181,27 @@ impl Rollout {
     /// The versions whose clusters every proxy must have accepted before anything goes on.
     pub fn awaited(&self) -> Vec<&str> {
         match &self.state {
-            State::Progressing(progress) if progress.has_no_share() => vec![&progress.canary],
+            State::Progressing(progress) if progress.has_no_share() => {
+                std::iter::once(progress.canary.as_str()).chain(self.baseline_set()).collect()
+            }
             State::Experimenting(trial) if !trial.ready => trial.arms.iter().map(|arm| arm.version.as_str()).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The version that it is compared with.
+    pub fn baseline(&self) -> &str {
+        match &self.state {
+            State::Progressing(progress) => progress.compared_with().unwrap_or(&self.stable),
+            _ => &self.stable,
+        }
+    }
+
+    /// The version that was started to compare with, while it serves; also where it has no traffic yet.
+    pub fn baseline_set(&self) -> Option<&str> {
+        match &self.state {
+            State::Progressing(progress) => progress.baseline.as_deref(),
+            _ => None,
         }
     }
 
@@ -233,7 +273,7 @@ impl Step {
     /// The share that the step gives the canary, when it does.
     pub(in crate::rollout) fn weight(&self) -> Option<Weight> {
         match self {
-            Step::SetWeight(weight) => Some(*weight),
+            Step::SetWeight(weight) | Step::Auto { to: weight, .. } => Some(*weight),
             _ => None,
         }
     }

@@ -72,7 +72,7 @@ pub(super) fn of(rollout: &Rollout, context: Context<'_>, fleet: &FleetState) ->
             let spent = trial.spent.as_secs();
             let arm = |arm: &super::super::state::Arm| match &arm.stopped {
                 Some(reason) => format!("{} stopped: {reason}", arm.version),
-                None => format!("{}: {}", arm.version, arm.judge.verdict(&release.analysis).reason()),
+                None => format!("{}: {}", arm.version, arm.judge.verdict(arm.judge.asked(&release.analysis)).reason()),
             };
             match trial.ready {
                 false => format!("experiment {}: no traffic yet{}", trial.name, unready(fleet)),
@@ -139,7 +139,7 @@ fn doing(rollout: &Rollout, progress: &Progress, release: &Release, fleet: &Flee
     let what = progress.steps.get(progress.step).map(ToString::to_string).unwrap_or_default();
     match &progress.stage {
         Stage::Preparing => format!("no traffic to {} yet{}", progress.canary, unready(fleet)),
-        Stage::Settling => format!("{what}{}", outstanding(fleet)),
+        Stage::Settling => format!("{what}{}{}", at(progress), outstanding(fleet)),
         Stage::Pausing { spent } => format!("{what}, {} s are over{}", spent.as_secs(), outstanding(fleet)),
         Stage::Calling(calling) => format!("{}{}", called(calling), outstanding(fleet)),
         Stage::Replacing => {
@@ -153,17 +153,43 @@ fn doing(rollout: &Rollout, progress: &Progress, release: &Release, fleet: &Flee
             None => reason.clone(),
         },
         Stage::Analyzing { .. } if !fleet.is_settled() || !fleet.is_unhindered() => {
-            format!("{what}{}", outstanding(fleet))
+            format!("{what}{}{}", at(progress), outstanding(fleet))
         }
         Stage::Analyzing { blind, .. } if *blind >= SILENCE => {
-            let said = progress.judge.verdict(&release.analysis);
+            let said = progress.judge.verdict(progress.judge.asked(&release.analysis));
             format!("{what}; held, because there has been no evidence for {} s; {}", blind.as_secs(), said.reason())
         }
-        Stage::Analyzing { spent, .. } if matches!(progress.steps.get(progress.step), Some(Step::Watch { .. })) => {
+        Stage::Analyzing { spent, .. }
+            if matches!(progress.steps.get(progress.step), Some(Step::Watch { .. } | Step::Holdback(_))) =>
+        {
             format!("{what}, {} s are over", spent.as_secs())
         }
-        Stage::Analyzing { .. } => format!("{what}; {}", progress.judge.verdict(&release.analysis).reason()),
+        Stage::Analyzing { .. } => format!(
+            "{}; {}",
+            climbs(progress, release).unwrap_or(what),
+            progress.judge.verdict(progress.judge.asked(&release.analysis)).reason()
+        ),
     }
+}
+
+/// Where an `auto` step is.
+fn at(progress: &Progress) -> String {
+    match progress.steps.get(progress.step) {
+        Some(Step::Auto { .. }) => format!(": {}", progress.weight),
+        _ => String::new(),
+    }
+}
+
+/// Where an `auto` step is, and where it goes.
+fn climbs(progress: &Progress, release: &Release) -> Option<String> {
+    let Some(Step::Auto { .. }) = progress.steps.get(progress.step) else { return None };
+    let (policy, weight) = (&release.analysis, progress.weight);
+    let proof = progress.proof(policy).map(|proof| format!(" (proof in about {})", Friendly(proof)));
+    let (by, proof) = (if proof.is_some() { "is chosen by what it costs:" } else { "is" }, proof.unwrap_or_default());
+    Some(match progress.next_weight(policy) {
+        Some(next) => format!("auto: {weight}, next {by} {next}{proof}"),
+        None => format!("auto: {weight}, the last{proof}"),
+    })
 }
 
 /// What the fleet still owes, as the end of a sentence.

@@ -50,7 +50,13 @@ impl Applying<'_> {
             None if at_once => Weight::ZERO,
             None => weight,
         };
-        self.records.push(Record::Reverting { canary: canary.clone(), stable: stable.clone(), reason: reason.clone() });
+        let baseline = self.rollout.baseline_set().filter(|_| weight > Weight::ZERO).map(str::to_owned);
+        self.records.push(Record::Reverting {
+            canary: canary.clone(),
+            stable: stable.clone(),
+            reason: reason.clone(),
+            explanation: None,
+        });
         self.tell_wait((!is_served && rolling.is_none()).then(|| unserved(&stable)));
         let spent = Duration::ZERO;
         self.enter(State::Reverting(Return {
@@ -60,6 +66,7 @@ impl Applying<'_> {
             from: weight,
             spent,
             sticky,
+            baseline,
             rolling,
             refused: None,
         }));
@@ -85,6 +92,7 @@ impl Applying<'_> {
         } else if back.weight > Weight::ZERO {
             // It has traffic until the stable version can take it.
             let is_served = self.context.is_served(&self.rollout.stable);
+            back.baseline = back.baseline.filter(|baseline| !is_served || self.context.is_served(baseline));
             self.tell_wait((!is_served).then(|| unserved(&self.rollout.stable)));
             if is_served {
                 // One proxy that lags must not keep all others at what failed.

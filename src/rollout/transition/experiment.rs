@@ -61,10 +61,10 @@ impl Applying<'_> {
         let policy = &self.release.analysis;
         for arm in trial.arms.iter_mut().filter(|arm| arm.stopped.is_none()) {
             if let Some(window) = seen.arms.remove(&arm.version) {
-                arm.judge.observe(&window, policy);
-                self.records.push(Record::Measured { window, evidence: arm.judge.evidence(policy) });
+                let measurement = Box::new(arm.judge.observe(&window, policy));
+                self.records.push(Record::Measured { version: arm.version.clone(), measurement });
             }
-            let reason = match arm.judge.verdict(policy) {
+            let reason = match arm.judge.verdict(arm.judge.asked(policy)) {
                 Verdict::Fail { reason, .. } => Some(reason),
                 _ if !self.context.is_served(&arm.version) => {
                     Some(format!("{} has lost its last endpoint", arm.version))
@@ -72,7 +72,11 @@ impl Applying<'_> {
                 _ => None,
             };
             if let Some(reason) = reason {
-                self.records.push(Record::ArmStopped { version: arm.version.clone(), reason: reason.clone() });
+                self.records.push(Record::ArmStopped {
+                    version: arm.version.clone(),
+                    reason: reason.clone(),
+                    explanation: Some(Box::new(self.rollout.explain_arm(&arm.version, &arm.judge, policy))),
+                });
                 arm.stopped = Some(reason);
             }
         }
@@ -93,7 +97,8 @@ impl Applying<'_> {
     pub(super) fn conclude(&mut self, trial: Trial, why: &str) {
         let policy = &self.release.analysis;
         let result = |arm: &Arm| {
-            let said = arm.stopped.clone().unwrap_or_else(|| arm.judge.verdict(policy).reason().to_owned());
+            let said =
+                arm.stopped.clone().unwrap_or_else(|| arm.judge.verdict(arm.judge.asked(policy)).reason().to_owned());
             format!("{}: {said}", arm.version)
         };
         let results = trial.arms.iter().map(result).collect::<Vec<_>>().join("; ");

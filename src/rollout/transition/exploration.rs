@@ -29,8 +29,8 @@ const LIMIT: usize = 60_000;
 struct World {
     wanted: &'static str,
     paused: bool,
-    /// Whether v1 and v2 have endpoints.
-    served: [bool; 2],
+    /// Whether v1, v2 and v3 have endpoints.
+    served: [bool; 3],
     peer: Standing,
     /// In a window that denies steps.
     denied: bool,
@@ -62,7 +62,7 @@ impl Explorer<'_> {
         let mut service = Service::named("checkout");
         for (at, name) in ["v1", "v2", "v3"].into_iter().enumerate() {
             let host = |n: u8| if self.case.in_place { [10, 0, 0, n] } else { [10, 0, at as u8, n] };
-            let count = if world.served.get(at).copied().unwrap_or(true) { 2 } else { 0 };
+            let count = if world.served[at] { 2 } else { 0 };
             let endpoints = (1..=2).take(count).map(|n| Endpoint::at((host(n), 80).into())).collect();
             service.versions.insert(name.into(), Version { endpoints, ..Version::default() });
         }
@@ -118,9 +118,13 @@ impl Explorer<'_> {
             self.case.versions.iter().map(|wanted| World { wanted, ..world.clone() }).collect();
         worlds.push(World { paused: !world.paused, ..world.clone() });
         if self.case.endpoints_vanish {
-            let [first, second] = world.served;
-            worlds.push(World { served: [!first, second], ..world.clone() });
-            worlds.push(World { served: [first, !second], ..world.clone() });
+            // What becomes of a canary without endpoints is explored without a baseline of its own.
+            let vanishing = if self.case.release.analysis.baseline.is_some() { [0, 2] } else { [0, 1] };
+            for at in vanishing {
+                let mut served = world.served;
+                served[at] = !served[at];
+                worlds.push(World { served, ..world.clone() });
+            }
         }
         if self.case.has_peer {
             let back = Standing::Back { reason: "it failed".into() };
@@ -161,7 +165,7 @@ impl Explorer<'_> {
     /// `abort` reaches the stable version, whatever it is that goes on.
     fn check_abort(&self, rollout: &Rollout, world: &World) {
         let name = self.case.name;
-        let world = World { served: [true, true], paused: false, denied: false, ..world.clone() };
+        let world = World { served: [true; 3], paused: false, denied: false, ..world.clone() };
         let stable = rollout.stable.clone();
         let abort = Event::Ordered(Command::Abort { reason: String::new() });
         let mut now = match self.apply(rollout, &world, abort) {
@@ -241,7 +245,7 @@ impl Explorer<'_> {
 
     fn explore(&self) -> usize {
         let peer = if self.case.has_peer { Standing::OnItsWay } else { Standing::Done };
-        let world = World { wanted: "v1", paused: false, served: [true, true], peer, denied: false };
+        let world = World { wanted: "v1", paused: false, served: [true; 3], peer, denied: false };
         let mut first = Rollout::adopt("checkout", "checkout", "v1", Timestamp::UNIX_EPOCH);
         canonical(&mut first);
         let (mut seen, mut queue) = (HashSet::new(), VecDeque::from([(first, world)]));
@@ -287,8 +291,8 @@ fn settled() -> FleetState {
 
 fn window((errors, requests): (u64, u64)) -> Window {
     Window {
-        canary: Counts { requests, errors },
-        baseline: Counts { requests: 50_000, errors: 0 },
+        canary: Counts { requests, errors }.into(),
+        baseline: Counts { requests: 50_000, errors: 0 }.into(),
         proxies: 2,
         length: HOUR,
         ..Window::default()
@@ -296,7 +300,7 @@ fn window((errors, requests): (u64, u64)) -> Window {
 }
 
 fn observed(fleet: FleetState, window: Option<Window>) -> Event {
-    let arms = window.iter().map(|window| ("v2".to_owned(), *window)).collect();
+    let arms = window.iter().map(|window| ("v2".to_owned(), window.clone())).collect();
     let in_progress = Some(0);
     Event::Observed(Observation { elapsed: HOUR, fleet, window, arms, in_progress, ..Observation::default() })
 }
@@ -318,6 +322,7 @@ fn canonical(rollout: &mut Rollout) {
         State::Progressing(progress) => {
             progress.judge = Judge::default();
             progress.stalled = Duration::ZERO;
+            progress.climb = Default::default();
             progress.rolling.iter_mut().for_each(crate::rollout::state::Replacement::cut_rounds);
             match &mut progress.stage {
                 Stage::Analyzing { spent, blind } => (*spent, *blind) = (Duration::ZERO, Duration::ZERO),

@@ -125,7 +125,7 @@ impl Applying<'_> {
         match (full || progress.stage == Stage::Gate, self.is_edited(&progress)) {
             (true, _) => self.promote(progress.canary, Some("promoted by hand".into())),
             (false, true) => self.follow_steps(progress),
-            (false, false) => self.next(progress),
+            (false, false) => self.onward(progress),
         }
         Ok(())
     }

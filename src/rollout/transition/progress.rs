@@ -7,7 +7,7 @@ use super::super::fleet::FleetState;
 use super::super::state::{Progress, Stage, State};
 use super::{AUTO_OFF, Applying, Observation};
 use crate::analysis::{Verdict, Window};
-use crate::model::{OnDeadline, OnInconclusive, OnNoData, Step, Weight};
+use crate::model::{Holdback, OnDeadline, OnInconclusive, OnNoData, Step, Weight};
 
 /// For how long an `analyze` step may be blind before `onNoData: revert` acts.
 const BLIND_LIMIT: Duration = Duration::from_secs(30);
@@ -30,14 +30,21 @@ struct Analysis {
 impl Applying<'_> {
     pub(super) fn observe_progress(&mut self, mut progress: Progress, seen: Observation) {
         let policy = &self.release.analysis;
-        // Of a version without traffic nothing can be seen.
-        let window = seen.window.filter(|_| progress.stage != Stage::Preparing);
-        let has_data = window.as_ref().is_some_and(Window::has_data);
-        if let Some(window) = window {
-            progress.judge.observe(&window, policy);
-            self.records.push(Record::Measured { window, evidence: progress.judge.evidence(policy) });
+        progress.expose(policy, &seen);
+        if let Some(window) = seen.window.as_ref().filter(|_| progress.has_auto()) {
+            let share = progress.compared(&self.rollout.stable);
+            progress.climb.observe(window, share, policy);
         }
-        let verdict = progress.judge.verdict(policy);
+        // Of a version without traffic nothing can be seen.
+        let window = seen.window.as_ref().filter(|_| progress.stage != Stage::Preparing);
+        let speaks = |window: &Window| window.has_data() && window.silent_share() <= policy.silent_limit;
+        let has_data = window.is_some_and(speaks);
+        if let Some(window) = window {
+            let measurement = Box::new(progress.judge.observe(window, policy));
+            self.records.push(Record::Measured { version: progress.canary.clone(), measurement });
+        }
+        let verdict = progress.judge.verdict(progress.judge.asked(policy));
+        self.explanation = self.rollout.explain(&progress, policy);
         // The guard stands in every step, held or not: a pause that does not watch is how bad versions stay.
         if let Verdict::Fail { reason, .. } = &verdict {
             return self.fail(progress, reason.clone());
@@ -83,6 +90,9 @@ impl Applying<'_> {
     /// What a stage does with attended time.
     fn go_on(&mut self, mut progress: Progress, verdict: Verdict, has_data: bool, seen: &Observation) {
         let present = progress.steps.get(progress.step).cloned();
+        if matches!(present, Some(Step::Auto { .. })) {
+            progress.climb.spent += seen.elapsed;
+        }
         match (progress.stage.clone(), present) {
             (Stage::Preparing, _) if self.context.is_served(&progress.canary) => self.enter_step(progress, 0),
             (Stage::Settling, present) => self.settled(progress, present, seen.fleet.proxies),
@@ -101,7 +111,15 @@ impl Applying<'_> {
                 progress.stage = Stage::Pausing { spent };
                 self.stay(progress);
             }
-            (Stage::Analyzing { spent, blind }, Some(Step::Analyze { max } | Step::Watch { duration: max })) => {
+            (
+                Stage::Analyzing { spent, blind },
+                Some(
+                    Step::Analyze { max }
+                    | Step::Auto { max, .. }
+                    | Step::Watch { duration: max }
+                    | Step::Holdback(Holdback { duration: max, .. }),
+                ),
+            ) => {
                 // Reports come less often than observations: a short gap between two of them is attended time too.
                 let (spent, blind) = if has_data {
                     (spent + seen.elapsed + blind.min(REPORT_GAP), Duration::ZERO)
@@ -175,7 +193,7 @@ impl Applying<'_> {
         progress.stalled = before + elapsed;
         if before < deadline.after && progress.stalled >= deadline.after {
             let reason = format!("no progress for {} s (progressDeadline)", deadline.after.as_secs());
-            self.records.push(Record::Held { reason });
+            self.records.push(Record::Held { reason, explanation: None });
         }
         progress.stalled >= deadline.after && deadline.action == OnDeadline::Revert
     }
@@ -190,38 +208,78 @@ impl Applying<'_> {
             progress.stage = Stage::Pausing { spent: Duration::ZERO };
             return self.enter(State::Progressing(progress));
         }
-        self.next(progress);
+        match present {
+            Some(Step::Auto { .. }) => self.look_at_weight(progress),
+            Some(Step::Holdback(holdback)) => {
+                if progress.weight < Weight::FULL {
+                    progress.judge.begin_holdback(holdback.duration);
+                }
+                self.look_at_weight(progress);
+            }
+            _ => self.next(progress),
+        }
+    }
+
+    /// Begins to look at a weight that is in force.
+    fn look_at_weight(&mut self, mut progress: Progress) {
+        progress.judge.begin_step();
+        progress.stage = Stage::Analyzing { spent: Duration::ZERO, blind: Duration::ZERO };
+        self.enter(State::Progressing(progress));
     }
 
     fn judge(&mut self, progress: Progress, verdict: Verdict, time: Analysis) {
         let policy = &self.release.analysis;
-        let over = time.spent >= time.max;
-        let watches = matches!(progress.steps.get(progress.step), Some(Step::Watch { .. }));
+        if let (Verdict::Undecided { .. }, Some(higher)) = (&verdict, self.higher_first(&progress)) {
+            return self.begin_higher(progress, higher);
+        }
+        let over = time.spent >= time.max || self.is_late(&progress);
+        let held_back = match progress.steps.get(progress.step) {
+            Some(Step::Holdback(holdback)) => Some(holdback.weight),
+            _ => None,
+        };
+        let watches = held_back.is_some() || matches!(progress.steps.get(progress.step), Some(Step::Watch { .. }));
         let blind = time.blind >= BLIND_LIMIT && policy.on_no_data == OnNoData::Revert;
         match verdict {
             Verdict::Pass { .. } | Verdict::Undecided { .. } if watches && over => {
-                let reason = format!("nothing spoke against it in {} s with all the traffic", time.spent.as_secs());
-                self.records.push(Record::Judged { verdict: "pass".into(), reason });
+                let with = match held_back {
+                    Some(weight) => format!("{weight} held back for {}", self.rollout.stable),
+                    None => "all the traffic".into(),
+                };
+                let reason = format!("nothing spoke against it in {} s with {with}", time.spent.as_secs());
+                self.records.push(Record::Judged { verdict: "pass".into(), reason, explanation: None });
                 self.next(progress);
             }
             // A proof that was reached while nobody could act on it takes fresh data to be acted on.
             Verdict::Pass { reason } if time.has_data && !watches => {
-                self.records.push(Record::Judged { verdict: "pass".into(), reason });
-                self.next(progress);
+                self.records.push(Record::Judged { verdict: "pass".into(), reason, explanation: None });
+                self.onward(progress);
             }
-            Verdict::Pass { .. } | Verdict::NoData { .. } | Verdict::Undecided { .. } if blind => {
+            Verdict::Pass { .. } | Verdict::NoData { .. } | Verdict::Undecided { .. } | Verdict::Error { .. }
+                if blind =>
+            {
                 let reason = format!("no evidence for {} s, and onNoData is revert", time.blind.as_secs());
-                self.records.push(Record::Judged { verdict: "noData".into(), reason: reason.clone() });
+                self.records.push(Record::Judged {
+                    verdict: "noData".into(),
+                    reason: reason.clone(),
+                    explanation: None,
+                });
                 self.revert(progress.canary, reason);
             }
             // Nothing could prove it good, so that nothing spoke against it is all that can be asked.
-            Verdict::Undecided { .. } if over && policy.errors.is_none() => {
-                let reason = "nothing failed for the whole step (no errors metric is set)".to_owned();
-                self.records.push(Record::Judged { verdict: "pass".into(), reason });
-                self.next(progress);
+            Verdict::Undecided { .. } if over && !policy.can_prove() => {
+                let reason = "nothing failed for the whole step (no metric is set that could prove it good)".to_owned();
+                self.records.push(Record::Judged { verdict: "pass".into(), reason, explanation: None });
+                self.onward(progress);
             }
-            Verdict::Undecided { reason } if over => self.inconclusive(progress, reason),
-            Verdict::Pass { .. } | Verdict::Fail { .. } | Verdict::Undecided { .. } | Verdict::NoData { .. } => {
+            Verdict::Undecided { reason } | Verdict::Error { reason } if over => {
+                let reason = self.with_advice(&progress, reason);
+                self.inconclusive(progress, reason);
+            }
+            Verdict::Pass { .. }
+            | Verdict::Fail { .. }
+            | Verdict::Undecided { .. }
+            | Verdict::NoData { .. }
+            | Verdict::Error { .. } => {
                 let stage = Stage::Analyzing { spent: time.spent, blind: time.blind };
                 self.stay(Progress { stage, ..progress });
             }
@@ -229,29 +287,29 @@ impl Applying<'_> {
     }
 
     fn inconclusive(&mut self, progress: Progress, reason: String) {
-        self.records.push(Record::Judged { verdict: "inconclusive".into(), reason: reason.clone() });
+        self.records.push(Record::Judged { verdict: "inconclusive".into(), reason: reason.clone(), explanation: None });
         match self.release.analysis.on_inconclusive {
             OnInconclusive::Pause => self.wait(progress, format!("the analysis was inconclusive: {reason}")),
             OnInconclusive::Revert => self.revert(progress.canary, format!("the analysis was inconclusive: {reason}")),
-            OnInconclusive::Advance => self.next(progress),
+            OnInconclusive::Advance => self.onward(progress),
         }
     }
 
     fn fail(&mut self, progress: Progress, reason: String) {
         if self.release.auto_rollback {
-            self.records.push(Record::Judged { verdict: "fail".into(), reason: reason.clone() });
+            self.records.push(Record::Judged { verdict: "fail".into(), reason: reason.clone(), explanation: None });
             return self.fail_back(progress.canary, reason);
         }
         // Said once: the counts in the reason go on growing.
         if matches!(&progress.stage, Stage::Waiting { reason } if reason.ends_with(AUTO_OFF)) {
             return self.stay(progress);
         }
-        self.records.push(Record::Judged { verdict: "fail".into(), reason: reason.clone() });
+        self.records.push(Record::Judged { verdict: "fail".into(), reason: reason.clone(), explanation: None });
         self.wait(progress, format!("{reason}; {AUTO_OFF}"));
     }
 
     pub(super) fn wait(&mut self, mut progress: Progress, reason: String) {
-        self.records.push(Record::Waiting { reason: reason.clone() });
+        self.records.push(Record::Waiting { reason: reason.clone(), explanation: None });
         progress.stage = Stage::Waiting { reason };
         self.enter(State::Progressing(progress));
     }

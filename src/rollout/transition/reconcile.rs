@@ -1,7 +1,7 @@
 //! The state in line with what the spec wants: what begins, what is superseded, what goes back at once.
 
 use super::super::Record;
-use super::super::state::{Progress, Replacement, Return, Stage, State};
+use super::super::state::{Climb, Progress, Replacement, Return, Stage, State};
 use super::Applying;
 use crate::analysis::Judge;
 use crate::model::{Strategy, Update, Version, Weight};
@@ -13,6 +13,7 @@ impl Applying<'_> {
             Strategy::BlueGreen(blue_green) => blue_green.preview.hosts.clone(),
             Strategy::Canary(_) | Strategy::Rolling(_) => Vec::new(),
         };
+        self.follow_baseline();
         let (wanted, stable) = (self.release.version.clone(), self.rollout.stable.clone());
         match self.rollout.state.clone() {
             State::Healthy if wanted == stable => self.begin_trial(),
@@ -130,6 +131,7 @@ impl Applying<'_> {
     /// Begins with the first step.
     pub(super) fn begin(&mut self, canary: String) {
         self.rollout.generation += 1;
+        self.tell_missing_baseline(&canary);
         let strategy = &self.release.strategy;
         let endpoints = self.context.endpoints(&self.rollout.stable, &canary);
         let rolling = match strategy {
@@ -146,6 +148,8 @@ impl Applying<'_> {
             stage: Stage::Preparing,
             weight: Weight::ZERO,
             judge: Judge::default(),
+            climb: Climb::default(),
+            baseline: None,
             sticky: strategy.sticky().cloned(),
             rules: strategy.rules().to_vec(),
             judges_preview: matches!(strategy, Strategy::BlueGreen(_)),
@@ -155,12 +159,13 @@ impl Applying<'_> {
             rolling,
             stalled: std::time::Duration::ZERO,
             dead: std::time::Duration::ZERO,
+            exposed: std::time::Duration::ZERO,
             canary,
         }));
     }
 
     pub(super) fn promote(&mut self, canary: String, reason: Option<String>) {
-        self.records.push(Record::Promoting { canary: canary.clone(), reason });
+        self.records.push(Record::Promoting { canary: canary.clone(), reason, explanation: None });
         let rolling = match &mut self.rollout.state {
             State::Progressing(progress) => progress.rolling.take(),
             _ => None,

@@ -25,6 +25,15 @@ impl Applying<'_> {
                 (progress.weight, progress.mirror) = (*weight, Weight::ZERO);
                 Stage::Settling
             }
+            Step::Auto { from, .. } => {
+                self.begin_climb(&mut progress, *from);
+                Stage::Settling
+            }
+            Step::Holdback(holdback) => {
+                // Weights never fall: with all the traffic already there is nothing to hold back.
+                (progress.weight, progress.mirror) = (holdback.weight.rest().max(progress.weight), Weight::ZERO);
+                Stage::Settling
+            }
             Step::Mirror { percent, .. } => {
                 progress.mirror = *percent;
                 Stage::Settling
@@ -47,9 +56,11 @@ impl Applying<'_> {
                 Stage::Replacing
             }
         };
-        self.records.push(Record::StepBegun { step, what: what.to_string(), weight: progress.weight });
+        let weight = progress.weight;
+        let what = if matches!(what, Step::Auto { .. }) { format!("{what}: {weight}") } else { what.to_string() };
+        self.records.push(Record::StepBegun { step, what, weight, explanation: None });
         if let Stage::Waiting { reason } = &progress.stage {
-            self.records.push(Record::Waiting { reason: reason.clone() });
+            self.records.push(Record::Waiting { reason: reason.clone(), explanation: None });
         }
         self.enter(State::Progressing(progress));
     }
@@ -102,7 +113,8 @@ impl Applying<'_> {
             progress.stage = Stage::Gate;
             let waits: Vec<&str> =
                 self.mates().filter(|peer| !peer.standing.is_through()).map(|peer| &*peer.release).collect();
-            self.records.push(Record::Waiting { reason: format!("all steps done: waits for {}", waits.join(" and ")) });
+            let reason = format!("all steps done: waits for {}", waits.join(" and "));
+            self.records.push(Record::Waiting { reason, explanation: None });
             return self.enter(State::Progressing(progress));
         }
         self.promote(progress.canary, None);
@@ -204,6 +216,9 @@ impl Applying<'_> {
         let reached: Vec<bool> = wanted.iter().map(&mut reached).collect();
         let next = reached.iter().rposition(|reached| *reached).map_or(0, |at| at + 1);
         self.rollout.generation += 1;
+        if matches!(progress.steps.get(progress.step), Some(Step::Holdback(_))) {
+            progress.judge.end_watch();
+        }
         progress.steps = wanted;
         self.records.push(Record::StrategyChanged { step: next });
         if progress.stage == Stage::Preparing {

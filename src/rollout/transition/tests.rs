@@ -5,11 +5,15 @@ use proptest::prelude::*;
 use super::super::fleet::{Part, Refusal, Spread};
 use super::*;
 use crate::analysis::Counts;
-use crate::model::{AnalysisPolicy, Canary, ErrorsMetric, Step, Strategy as Plan, TrafficPlan};
+use crate::model::{AnalysisPolicy, Canary, ErrorsMetric, Holdback, Step, Strategy as Plan, TrafficPlan};
 
 fn release(version: &str, steps: Vec<Step>) -> Release {
     let analysis = AnalysisPolicy {
-        errors: Some(ErrorsMetric { tolerate_ratio: 1.1, reject_ratio: 2.0, harmless_rate: 0.01, cluster_size: 1.0 }),
+        errors: Some(ErrorsMetric {
+            harmless_rate: 0.01,
+            cluster_size: crate::model::ClusterSize::Given(1.0),
+            ..ErrorsMetric::default()
+        }),
         ..AnalysisPolicy::default()
     };
     let strategy = Plan::Canary(Canary { steps, ..Canary::default() });
@@ -22,13 +26,22 @@ fn any_step() -> impl Strategy<Value = Step> {
         Just(Step::Pause(None)),
         (0_u64..5).prop_map(|s| Step::Pause(Some(Duration::from_secs(s)))),
         (0_u64..5).prop_map(|s| Step::Analyze { max: Duration::from_secs(s) }),
+        (proptest::option::of(1_u32..=20), 20_u32..=99, 0_u64..5).prop_map(|(from, to, seconds)| {
+            let weight = |percent: u32| Weight::from_percent(f64::from(percent)).expect("a percentage");
+            let max = Duration::from_secs(seconds);
+            Step::Auto { from: from.map(weight), to: weight(to), max, within: Some(4 * max) }
+        }),
+        (1_u32..=50, 0_u64..5).prop_map(|(percent, seconds)| {
+            let weight = Weight::from_percent(f64::from(percent)).expect("a percentage");
+            Step::Holdback(Holdback { weight, duration: Duration::from_secs(seconds) })
+        }),
     ]
 }
 
 fn any_window() -> impl Strategy<Value = Window> {
     (0_u64..50, 0_u64..5, 0_u64..500, 0_u64..5).prop_map(|(cn, ce, bn, be)| Window {
-        canary: Counts { requests: cn, errors: ce.min(cn) },
-        baseline: Counts { requests: bn, errors: be.min(bn) },
+        canary: Counts { requests: cn, errors: ce.min(cn) }.into(),
+        baseline: Counts { requests: bn, errors: be.min(bn) }.into(),
         proxies: 2,
         length: Duration::from_secs(1),
         ..Window::default()

@@ -57,6 +57,14 @@ fn what_was_kept_is_there_after_the_process_is_gone() {
     assert_eq!(journal.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [2]);
     assert_eq!((journal[0].kind.as_str(), journal[0].message.as_str()), ("adopted", &*record.message()));
     assert!(store.journal("other", 0, 10).expect("no journal").is_empty());
+    let back = |last, limit| -> Vec<u64> {
+        let entries = store.journal_back("checkout", last, limit).expect("the journal");
+        entries.iter().map(|entry| entry.sequence).collect()
+    };
+    assert_eq!(
+        (back(u64::MAX, 10), back(1, 10), back(u64::MAX, 1), back(0, 10)),
+        (vec![2, 1], vec![1], vec![2], vec![])
+    );
 }
 
 /// A disk that can be full.

@@ -11,7 +11,9 @@ use crate::store::{History, JournalEntry, Saved, SnapshotRecord};
 use crate::telemetry::ClusterDelta;
 use crate::xds::{Node, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant};
 
+mod heard;
 mod held;
+mod measured;
 mod outside;
 mod sources;
 
@@ -45,7 +47,9 @@ impl Shelf {
     fn measured(&self, release: &str) -> Counts {
         let kept = self.kept.lock().expect("a lock");
         let windows = kept.iter().flat_map(|batch| &batch.records).filter_map(|(name, record)| match record {
-            Record::Measured { window, .. } if name == release => Some(window.canary),
+            Record::Measured { measurement, .. } if name == release => {
+                Some(measurement.window.canary.counts(&crate::model::Cause::all()))
+            }
             _ => None,
         });
         windows.fold(Counts::default(), Counts::plus)
@@ -88,6 +92,10 @@ impl History for Shelf {
         Ok(Vec::new())
     }
 
+    fn journal_back(&self, _: &str, _: u64, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
     fn snapshots(&self, _: Option<&str>) -> Result<Vec<SnapshotRecord>, StoreError> {
         Ok(Vec::new())
     }
@@ -114,7 +122,8 @@ fn specs(version: &str, steps: &str) -> String {
             "---\napiVersion: serin.dev/v1\nkind: Service\nmetadata: {{name: {service}}}\nspec:\n  hosts: [{service}.test]\n  \
              versions:\n    v1: {{endpoints: [127.0.0.1:1]}}\n    v2: {{endpoints: [127.0.0.1:2]}}\n\
              ---\napiVersion: serin.dev/v1\nkind: Release\nmetadata: {{name: {service}}}\nspec:\n  service: {service}\n  \
-             version: {version}\n  strategy: {{canary: {{steps: [{steps}]}}}}\n"
+             version: {version}\n  strategy: {{canary: {{steps: [{steps}]}}}}\n  \
+             analysis: {{metrics: [{{errors: {{clusterSize: 1}}}}]}}\n"
         );
     }
     text
@@ -156,7 +165,14 @@ impl Office {
         self.now += step;
         let delta = |(errors, requests)| ClusterDelta { requests, errors, ..ClusterDelta::default() };
         let clusters = [("a/v2".into(), delta(canary)), ("a/v1".into(), delta(baseline))].into();
-        self.desk.note(&NodeReport { node: "edge-1".into(), since, until: self.now, clusters });
+        self.desk.note(&NodeReport {
+            node: "edge-1".into(),
+            since,
+            until: self.now,
+            clusters,
+            partial: false,
+            others: Default::default(),
+        });
         let proxies = [self.proxy()];
         self.desk.observe(&proxies, step, self.now, Timestamp::UNIX_EPOCH).await;
     }
@@ -278,7 +294,9 @@ async fn a_flood_of_orders_does_not_keep_the_guard_from_looking() {
         cache: Cache::new(),
         proxies: crate::xds::Proxies::default(),
         reports,
+        focus: Default::default(),
         answers: tokio::sync::mpsc::channel(1).1,
+        measured: tokio::sync::mpsc::channel(1).1,
         specs,
         stop,
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::HOUR;
 use crate::model::{
-    AutoPromote, BlueGreen, Canary, Candidate, DenyWindow, Experiment, Hook, OnHookFailure, Portion, Release, Retire,
-    RetryPolicy, Rollback, Rolling, Rule, Step, Strategy, Update, Wave, Weight, When,
+    AutoPromote, BlueGreen, Canary, Candidate, DenyWindow, Experiment, Holdback, Hook, OnHookFailure, Portion, Release,
+    Retire, RetryPolicy, Rollback, Rolling, Rule, Step, Strategy, Update, Wave, Weight, When,
 };
 
 /// A spec to explore, and which parts of the world move.
@@ -38,6 +38,10 @@ fn release(strategy: Strategy) -> Release {
     Release::new("checkout", "checkout", "v1", strategy, Default::default())
 }
 
+fn held_back() -> Holdback {
+    Holdback { weight: weight(10.0), duration: HOUR }
+}
+
 fn weight(percent: f64) -> Weight {
     Weight::from_percent(percent).expect("a percentage")
 }
@@ -62,6 +66,12 @@ pub(super) fn cases() -> Vec<Case> {
         Step::SetWeight(Weight::FULL),
         Step::Watch { duration: HOUR },
     ];
+    let auto = || vec![Step::Auto { from: None, to: weight(20.0), max: HOUR, within: Some(3 * HOUR) }];
+    let with_set = |steps: Vec<Step>, versions: &[&str], holdback| {
+        let mut release = release(Strategy::Canary(Canary { steps, holdback, ..Canary::default() }));
+        release.analysis.baseline = versions.first().map(|version| (*version).to_owned());
+        release
+    };
     let short = || vec![Step::SetWeight(weight(5.0)), Step::Pause(Some(HOUR))];
     let canary = |steps| Strategy::Canary(Canary { steps, ..Canary::default() });
     let retire = Retire { drain: HOUR, before: Some(hook("before", 0)), hook: hook("retire", 0) };
@@ -118,6 +128,8 @@ pub(super) fn cases() -> Vec<Case> {
             ..case("dependent", Release { depends_on: vec!["other".into()], ..release(canary(short())) })
         },
         Case { has_window: true, ..case("windows", Release { windows: vec![window], ..release(canary(short())) }) },
+        case("auto and a holdback", with_set(auto(), &[], Some(held_back()))),
+        Case { endpoints_vanish: true, ..case("a baseline of its own", with_set(short(), &["v3"], None)) },
         case("an experiment", Release { experiment: Some(experiment), ..release(canary(short())) }),
     ]
 }

@@ -48,8 +48,8 @@ fn abort() -> Event {
 
 fn window(errors: u64, baseline: u64) -> Window {
     Window {
-        canary: Counts { requests: 100, errors },
-        baseline: Counts { requests: baseline, errors: 0 },
+        canary: Counts { requests: 100, errors }.into(),
+        baseline: Counts { requests: baseline, errors: 0 }.into(),
         proxies: 2,
         length: SECOND,
         ..Window::default()
@@ -193,7 +193,8 @@ fn an_analysis_that_has_data_is_no_lack_of_progress() {
     let mut rollout = seconds(stable(), 3, context);
     for turn in 0..240 {
         // A report for every fourth turn.
-        let window = (turn % 4 == 0).then(|| Window { canary: Counts { requests: 1, errors: 0 }, ..window(0, 20) });
+        let window =
+            (turn % 4 == 0).then(|| Window { canary: Counts { requests: 1, errors: 0 }.into(), ..window(0, 20) });
         let seen = Observation { elapsed: SECOND / 4, window, ..second() };
         rollout = sees(rollout, seen, context).rollout;
     }
