@@ -1,0 +1,12 @@
+//! Measurements against real servers that answer as Prometheus and webhooks do.
+
+#[path = "providers/bench.rs"]
+mod bench;
+#[path = "providers/conduct.rs"]
+mod conduct;
+#[path = "providers/prometheus.rs"]
+mod prometheus;
+#[path = "calls/server.rs"]
+mod server;
+#[path = "providers/webhook.rs"]
+mod webhook;
