@@ -6,8 +6,10 @@
 
 mod bootstrap;
 mod client;
+pub mod cores;
 mod endpoints;
 mod events;
+mod explain;
 mod failure;
 mod get;
 mod healthcheck;
@@ -17,7 +19,9 @@ mod proxies;
 mod quarantine;
 mod register;
 mod release;
+mod replay;
 mod serve;
+mod simulate;
 mod snapshots;
 mod specs;
 mod steer;
@@ -44,6 +48,7 @@ struct Cli {
 enum Verb {
     Serve(serve::Args),
     Validate(validate::Args),
+    Simulate(simulate::Args),
     Get(get::Args),
     Promote(steer::Promote),
     Pause(steer::Pause),
@@ -52,6 +57,8 @@ enum Verb {
     Undo(steer::Undo),
     Retry(steer::Retry),
     Events(events::Args),
+    Explain(explain::Args),
+    Replay(replay::Args),
     Snapshots(snapshots::Args),
     Proxies(proxies::Args),
     Quarantine(quarantine::Args),
@@ -92,6 +99,7 @@ fn run(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Validate(args) => validate::run(&args),
+        Verb::Simulate(args) => simulate::run(&args),
         Verb::Get(args) => wait_for(get::run(args)),
         Verb::Promote(args) => wait_for(steer::promote(args)),
         Verb::Pause(args) => wait_for(steer::pause(args)),
@@ -100,6 +108,8 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Undo(args) => wait_for(steer::undo(args)),
         Verb::Retry(args) => wait_for(steer::retry(args)),
         Verb::Events(args) => wait_for(events::run(args)),
+        Verb::Explain(args) => wait_for(explain::run(args)),
+        Verb::Replay(args) => wait_for(replay::run(args)),
         Verb::Snapshots(args) => wait_for(snapshots::run(args)),
         Verb::Proxies(args) => wait_for(proxies::run(args)),
         Verb::Quarantine(args) => wait_for(quarantine::run(args)),

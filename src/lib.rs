@@ -8,7 +8,9 @@
 //! 4. [`xds`] carries it to the proxies and knows how far each is. It is of use on its own, and knows nothing of releases.
 //! 5. [`telemetry`] takes in what the proxies count; [`analysis`] says what it proves; and `rollout` decides again.
 //!
-//! [`calls`] asks those outside whom a rollout wants asked, [`notify`] tells who wants to know. [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
+//! [`calls`] asks those outside whom a rollout wants asked, [`providers`] asks for numbers that others measure,
+//! [`notify`] tells who wants to know, all over [`http`]. [`simulation`] plays releases in virtual time.
+//! [`store`] keeps every decision before it is published. [`admin`], [`web`] and [`cli`] show and steer; [`server`] joins
 //! it all. `ARCHITECTURE.md` says who may import whom, and why.
 
 pub mod admin;
@@ -17,11 +19,14 @@ pub mod calls;
 pub mod cli;
 pub mod descriptors;
 pub mod endpoints;
+pub mod http;
 pub mod model;
 pub mod notify;
 pub mod patch;
+pub mod providers;
 pub mod rollout;
 pub mod server;
+pub mod simulation;
 pub mod spec;
 pub mod store;
 pub mod telemetry;

@@ -12,17 +12,19 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::service::RoutesBuilder;
+use tonic::service::Routes;
 
 use crate::admin;
-use crate::calls::{Caller, Secrets};
+use crate::calls::Caller;
 use crate::endpoints;
+use crate::http::Secrets;
 use crate::notify::Notifier;
-use crate::rollout::engine::{Calls, Engine, EngineHandle, Inputs};
+use crate::providers::Measurer;
+use crate::rollout::engine::{Calls, Engine, EngineHandle, Inputs, Measurements};
 use crate::spec;
 use crate::store::redb::RedbStore;
 use crate::store::{History, Store};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, poll};
 use crate::web::{self, Readiness, WebState};
 use crate::xds::{self, Cache, Proxies, listen};
 
@@ -55,6 +57,8 @@ pub struct ServeOptions {
     pub allowed: spec::Settings,
     /// The files of the secrets that specs name.
     pub secrets: Vec<(String, PathBuf)>,
+    /// The Prometheus of metrics that name none.
+    pub prometheus: Option<String>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -66,15 +70,11 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let admin_socket = bind(options.admin, "--admin")?;
     let http_socket = bind(options.http, "--http")?;
 
-    let mut bound = Vec::new();
-    for socket in [&xds_socket, &admin_socket, &http_socket] {
-        bound.push(socket.local_addr().context("the address of a socket")?);
-    }
+    let bound = addresses([&xds_socket, &admin_socket, &http_socket])?;
 
     let (stop, stopped) = watch::channel(false);
     let store = Arc::new(RedbStore::open(&options.data)?);
-    let cache = Cache::new();
-    let proxies = Proxies::default();
+    let (cache, proxies) = (Cache::new(), Proxies::default());
     let (sink, reports) = mpsc::channel(REPORTS_WAITING);
     let telemetry = Telemetry::new(sink);
     let written = spec::source::DirectorySource::watch(options.specs.clone(), options.rescan, options.allowed);
@@ -82,6 +82,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let secrets = Arc::new(Secrets::from_flags(options.secrets.clone())?);
     let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
     let caller = Caller::new(Arc::clone(&secrets), answer);
+    let (measurer, measured) = Measurer::new(Arc::clone(&secrets), options.prometheus.clone());
     let notifier = Notifier::new(Arc::clone(&store) as Arc<dyn Store>, secrets);
     let (hooks, notifications) = (caller.hooks(), notifier.tally());
     let inputs = Inputs {
@@ -89,7 +90,9 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         cache: cache.clone(),
         proxies: proxies.clone(),
         reports,
+        focus: telemetry.focus(),
         answers,
+        measured,
         specs,
         stop: stopped.clone(),
     };
@@ -104,9 +107,11 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     });
 
     let readiness = Readiness::default();
+    tokio::spawn(measure(measurer, engine.measurements()));
     let mut engine = tokio::spawn(engine.run());
     tokio::spawn(tell_readiness(readiness.clone(), handle.clone()));
     tokio::spawn(conduct(caller, calls));
+    tokio::spawn(poll::conduct(telemetry.clone(), worlds.clone()));
     tokio::spawn(notifier.run(worlds.clone(), handle.view(), stopped.clone()));
 
     let (conducted, failed) = (proxies.clone(), telemetry.clone());
@@ -115,17 +120,15 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let status = xds::Csds::new(cache.clone(), proxies.clone(), stopped.clone());
     let discovery = xds::Server::new(cache.clone(), proxies.clone(), fleets::follow(worlds), options);
     let stalls = listen::stalls();
-    let mut reports = RoutesBuilder::default();
-    reports.add_service(telemetry.metrics_service()).add_service(telemetry.load_reporting_service());
-    let routes = discovery.routes(status.routes(reports.routes()));
+    let routes = discovery.routes(status.routes(telemetry.routes(Routes::default())));
     let xds_server = listen::serve(xds_socket, routes, stalls.clone(), until(stopped.clone()));
-    let history = store as Arc<dyn History>;
+    let history = Arc::clone(&store) as Arc<dyn History>;
     let admin = admin::routes(handle.clone(), history, cache.clone(), proxies.clone(), registry, stopped.clone());
     let admin_server = limits::admin_side()
         .add_routes(status.routes(admin))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_socket), until(stopped.clone()));
     let view = handle.view();
-    let state = WebState { view, proxies, cache, discovery, stalls, readiness, hooks, notifications };
+    let state = WebState { view, proxies, cache, discovery, stalls, readiness, hooks, notifications, history: store };
     let web_server = axum::serve(http_socket, limits::pages(web::router(state))).with_graceful_shutdown(until(stopped));
 
     tracing::info!(xds = %bound[0], admin = %bound[1], http = %bound[2], "serving");
@@ -161,6 +164,22 @@ async fn conduct(mut caller: Caller, mut calls: Calls) {
             return;
         }
     }
+}
+
+/// Measures what the engine wants measured. It ends with the engine.
+async fn measure(mut measurer: Measurer, mut measurements: Measurements) {
+    loop {
+        let wanted = measurements.borrow_and_update().clone();
+        measurer.conduct(wanted);
+        if measurements.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Where sockets listen.
+fn addresses(sockets: [&TcpListener; 3]) -> anyhow::Result<Vec<SocketAddr>> {
+    sockets.into_iter().map(|socket| socket.local_addr().context("the address of a socket")).collect()
 }
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

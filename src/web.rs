@@ -1,11 +1,13 @@
-//! SHELL: the HTTP side for machines that look after machines: `/healthz`, `/readyz`, `/metrics`.
+//! SHELL: the HTTP side for machines that look after machines: `/healthz`, `/readyz`, `/metrics`; and why a release stands
+//! as it does, for people.
 //!
 //! Owns what "ready" means and the names of the metrics. Only reads, and holds nothing of its own: each answer is
-//! rendered from the engine's view and the registry of proxies. Must not know gRPC, and must not tell anything about
+//! rendered from the engine's view, the registry of proxies and the history. Must not know gRPC, and must not tell anything about
 //! single proxies.
 //!
 //! Invariants: `/healthz` answers as long as the process does; `/readyz` is 200 only when nothing at all is pending.
 
+mod explain;
 mod metrics;
 mod readiness;
 
@@ -22,8 +24,9 @@ use tokio::sync::watch;
 pub use readiness::{Readiness, ReadinessTask};
 
 use self::metrics::Delivery;
-use crate::calls::Tally;
+use crate::http::Tally;
 use crate::rollout::engine::View;
+use crate::store::History;
 use crate::xds::connection::Stalls;
 use crate::xds::{self, Cache, Proxies, withheld};
 
@@ -48,6 +51,8 @@ pub struct WebState {
     pub hooks: Tally,
     /// What the notifications came to.
     pub notifications: Tally,
+    /// What was decided.
+    pub history: Arc<dyn History>,
 }
 
 impl WebState {
@@ -71,6 +76,7 @@ pub fn router(state: WebState) -> Router {
         .route("/healthz", get(|| async { answer(StatusCode::OK, PLAIN, "ok\n".into()) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/releases/{name}/explain", get(explain::page))
         .with_state(state)
 }
 
@@ -82,6 +88,7 @@ async fn index() -> Response {
         "/healthz  whether the process runs\n",
         "/readyz   whether it serves, and what it waits for\n",
         "/metrics  for Prometheus\n",
+        "/releases/NAME/explain  why a release stands as it does\n",
     );
     answer(StatusCode::OK, PLAIN, text.into())
 }

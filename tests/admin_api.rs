@@ -2,6 +2,8 @@
 
 #[path = "admin_api/endpoints.rs"]
 mod endpoints;
+#[path = "admin_api/explain.rs"]
+mod explain;
 #[path = "admin_api/harness.rs"]
 mod harness;
 #[path = "admin_api/journals.rs"]

@@ -4,8 +4,12 @@
 
 #[path = "cli/endpoints.rs"]
 mod endpoints;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/fake.rs"]
 mod fake;
+#[path = "cli/replay.rs"]
+mod replay;
 
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use envoy_types::pb::google::protobuf::{self, Any};
 
 use super::proto;
-use crate::analysis::Evidence;
+use crate::analysis::{Evidence, Explanation, Finding};
 use crate::rollout::engine::View;
-use crate::rollout::{Failed, Phase, ReleaseStatus, ShareStatus};
+use crate::rollout::{Failed, Phase, ReleaseStatus, ShareStatus, Told};
 use crate::store::{JournalEntry, SnapshotRecord};
 use crate::xds::{
     self, Compared, Held, Parked, ProxyStatus, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant,
@@ -120,6 +120,47 @@ fn evidence(evidence: &Evidence) -> proto::Evidence {
         proxies: count(evidence.proxies),
         observed: Some(duration(evidence.observed)),
         verdict: evidence.verdict.clone(),
+    }
+}
+
+/// A decision and what goes on.
+pub(super) fn told(told: &Told) -> proto::ExplainReleaseResponse {
+    let decision = told.decision.as_ref().map(|decision| proto::Decision {
+        sequence: decision.sequence,
+        at: Some(timestamp(decision.at)),
+        kind: decision.record.kind().to_owned(),
+        headline: decision.record.headline().unwrap_or_default(),
+        reason: decision.record.reason().unwrap_or_default().to_owned(),
+        explanation: decision.record.explanation().map(explanation),
+    });
+    let present = told.present.as_ref().map(|present| proto::Present {
+        message: present.message.clone(),
+        since: present.since.map(timestamp),
+        explanation: present.explanation.as_ref().map(explanation),
+    });
+    proto::ExplainReleaseResponse { decision, present, text: told.text() }
+}
+
+fn explanation(explanation: &Explanation) -> proto::Explanation {
+    proto::Explanation {
+        compared: explanation.compared.clone(),
+        evidence: explanation.evidence.clone(),
+        over: explanation.over.clone(),
+        places: explanation.places.iter().map(place).collect(),
+    }
+}
+
+fn place(found: &Finding) -> proto::WorsePlace {
+    proto::WorsePlace {
+        kind: found.kind.word(1).to_owned(),
+        name: found.name.clone().unwrap_or_default(),
+        canary_requests: found.canary.requests,
+        canary_errors: found.canary.errors,
+        baseline_requests: found.baseline.requests,
+        baseline_errors: found.baseline.errors,
+        evidence: found.evidence,
+        bound: found.bound,
+        said: found.said(),
     }
 }
 

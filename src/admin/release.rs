@@ -17,7 +17,7 @@ use super::proto::{self, release_service_server::ReleaseService};
 use super::{convert, off_the_runtime};
 use crate::rollout::engine::{EngineHandle, View};
 use crate::rollout::{Command, CommandError};
-use crate::store::History;
+use crate::store::{self, History};
 
 /// Journal lines in one answer.
 const EVENTS_AT_ONCE: usize = 1000;
@@ -209,6 +209,22 @@ impl ReleaseService for ReleaseApi {
         })
         .await?;
         Ok(Response::new(proto::ListReleaseEventsResponse { events }))
+    }
+
+    async fn explain_release(
+        &self,
+        request: Request<proto::ExplainReleaseRequest>,
+    ) -> Result<Response<proto::ExplainReleaseResponse>, Status> {
+        let proto::ExplainReleaseRequest { name, at_sequence } = request.into_inner();
+        let view = Arc::clone(&self.engine.view().borrow());
+        let history = Arc::clone(&self.history);
+        let told = off_the_runtime(move || {
+            let status = view.releases.get(&name).map(Arc::as_ref);
+            let told = store::told(history.as_ref(), &name, at_sequence, status)?;
+            told.ok_or_else(|| unknown(name, &view))
+        })
+        .await?;
+        Ok(Response::new(convert::told(&told)))
     }
 
     type WatchReleaseEventsStream =

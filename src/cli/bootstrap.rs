@@ -189,8 +189,14 @@ mod tests {
             id: Some(Pattern("edge-*".into())),
             ..Default::default()
         };
-        let fleet =
-            Fleet { name: "edge".into(), nodes, listeners: Vec::new(), route_configs: Vec::new(), config_canary: None };
+        let fleet = Fleet {
+            name: "edge".into(),
+            nodes,
+            listeners: Vec::new(),
+            route_configs: Vec::new(),
+            config_canary: None,
+            poll: None,
+        };
         World { fleets: [("edge".to_owned(), fleet)].into(), ..World::default() }
     }
 

@@ -35,6 +35,7 @@ named!(
     ListReleasesResponse,
     ListReleaseEventsResponse,
     ReleaseEvent,
+    ExplainReleaseResponse,
     GetSpecStatusResponse,
     Proxy,
     ListProxiesResponse,

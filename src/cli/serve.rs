@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// read again for each use. May be repeated. Without it, SERIN_SECRET_<NAME> in the environment is the secret
     #[arg(long = "secret", value_name = "NAME=FILE", value_parser = parse_secret)]
     secrets: Vec<(String, PathBuf)>,
+    /// The Prometheus of metrics that name none, as http://prometheus:9090
+    #[arg(long, value_name = "URL", env = "SERIN_PROMETHEUS")]
+    prometheus: Option<String>,
     /// The form of the log, which goes to stderr
     #[arg(long, value_name = "FORMAT", env = "SERIN_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -64,10 +67,9 @@ enum LogFormat {
 
 impl From<Args> for ServeOptions {
     fn from(args: Args) -> Self {
-        let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, secrets, log_format: _, verbose: _ } =
-            args;
+        let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, secrets, prometheus, .. } = args;
         let allowed = Settings { envoy_patches: allow_envoy_patches };
-        Self { specs, data, xds, admin, http, rescan, allowed, secrets }
+        Self { specs, data, xds, admin, http, rescan, allowed, secrets, prometheus }
     }
 }
 
@@ -156,6 +158,7 @@ mod tests {
                 rescan: Duration::from_secs(90),
                 allowed: Settings { envoy_patches: true },
                 secrets: vec![("ci".into(), "/run/ci".into()), ("slack".into(), "a=b".into())],
+                prometheus: None,
             }
         );
     }

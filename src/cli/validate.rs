@@ -93,6 +93,7 @@ mod tests {
             listeners: Vec::new(),
             route_configs: Vec::new(),
             config_canary: None,
+            poll: None,
         };
         let world = World { fleets: [("a".into(), fleet("a"))].into(), ..World::default() };
         assert_eq!(inventory(&world), "1 fleet, 0 services, 0 releases");

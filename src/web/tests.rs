@@ -9,8 +9,11 @@ use jiff::Timestamp;
 use tower::ServiceExt;
 
 use super::*;
+use crate::analysis::Explanation;
 use crate::model::Weight;
-use crate::rollout::{Phase, ReleaseStatus, ShareStatus};
+use crate::rollout::{Phase, Record, ReleaseStatus, ShareStatus};
+use crate::store::redb::RedbStore;
+use crate::store::{Batch, Store};
 use crate::xds::{Node, ProxyStatus, Resource, ResourceType, Snapshot, SyncState, TypeStatus, Variant};
 
 fn status() -> ReleaseStatus {
@@ -36,6 +39,7 @@ fn status() -> ReleaseStatus {
         proxies: 3,
         proxies_in_force: 2,
         evidence: None,
+        explanation: None,
         started_at: Timestamp::UNIX_EPOCH,
         changed_at: Timestamp::UNIX_EPOCH,
         shares: vec![share("v2", 5.0, 12.5, 0.25), share("v1", 95.0, 237.5, 0.0)],
@@ -96,9 +100,34 @@ fn served(view: View) -> (Router, Readiness, watch::Sender<Arc<View>>) {
     let discovery = xds::Server::new(cache.clone(), proxies.clone(), grouping, options);
     let stalls = Stalls::new(Duration::from_secs(1));
     let (hooks, notifications) = (Tally::default(), Tally::default());
-    let state =
-        WebState { view, proxies, cache, discovery, stalls, readiness: readiness.clone(), hooks, notifications };
+    let directory = tempfile::tempdir().expect("a directory");
+    let history = Arc::new(kept(directory.path()));
+    let state = WebState {
+        view,
+        proxies,
+        cache,
+        discovery,
+        stalls,
+        readiness: readiness.clone(),
+        hooks,
+        notifications,
+        history,
+    };
     (router(state), readiness, sender)
+}
+
+/// A store with a release that was reverted.
+fn kept(directory: &std::path::Path) -> RedbStore {
+    let store = RedbStore::open(directory).expect("a store");
+    let [compared, evidence, over] =
+        ["v2 37/412 (9.0%) failed", "evidence 3.0e28 ≥ 100", "over 42 s on 4 of 4 proxies"].map(str::to_owned);
+    let explanation = Some(Box::new(Explanation { compared, evidence, over, places: Vec::new() }));
+    let reverting =
+        Record::Reverting { canary: "v2".into(), stable: "v1".into(), reason: "errors".into(), explanation };
+    let reverted = Record::Reverted { canary: "v2".into(), proxies: 4 };
+    let records = [reverting, reverted].map(|record| ("search".to_owned(), record)).into();
+    store.commit(&Batch { at: Timestamp::UNIX_EPOCH, records, ..Batch::default() }).expect("kept");
+    store
 }
 
 async fn get_text(router: &Router, path: &str) -> (StatusCode, String, String) {
@@ -198,4 +227,20 @@ fn every_metric_has_its_value() {
     assert_eq!(text.matches("serin_release_phase{").count(), 6);
     let failing = View { store_error: Some("disk full".into()), ..View::default() };
     assert!(metrics::render(&failing, &[], &Delivery::default()).expect("metrics").contains("serin_store_error 1\n"));
+}
+
+#[tokio::test]
+async fn why_is_told_in_plain_text() {
+    let (router, _, _engine) = served(view());
+    // The journal outlives its release.
+    let (status, content_type, text) = get_text(&router, "/releases/search/explain").await;
+    assert_eq!((status, content_type.as_str()), (StatusCode::OK, PLAIN));
+    let expected = "✖ reverted v2 at 1970-01-01T00:00:00.000Z, entry 1\n  because: errors\n  v2 37/412 (9.0%) failed\n  \
+                    evidence 3.0e28 ≥ 100\n  over 42 s on 4 of 4 proxies\n";
+    assert_eq!(text, expected);
+    let (status, _, text) = get_text(&router, "/releases/checkout/explain").await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "nothing was decided yet\n\nnow: setWeight 5%\n"));
+    let (status, _, text) = get_text(&router, "/releases/chekout/explain").await;
+    let expected = "there is no release named chekout: did you mean checkout?\n";
+    assert_eq!((status, text.as_str()), (StatusCode::NOT_FOUND, expected));
 }

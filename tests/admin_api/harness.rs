@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf;
 use jiff::Timestamp;
 use serin::admin;
-use serin::analysis::Evidence;
+use serin::analysis::{Evidence, Explanation};
 use serin::endpoints;
 use serin::model::Weight;
 use serin::rollout::engine::{EngineHandle, Order, View};
@@ -174,6 +174,12 @@ impl History for FakeHistory {
         Ok(journal.get(release).into_iter().flatten().filter(|e| e.sequence > after).take(limit).cloned().collect())
     }
 
+    fn journal_back(&self, release: &str, last: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        let mut entries = self.journal(release, 0, usize::MAX)?;
+        entries.retain(|entry| entry.sequence <= last);
+        Ok(entries.into_iter().rev().take(limit).collect())
+    }
+
     fn snapshots(&self, group: Option<&str>) -> Result<Vec<SnapshotRecord>, StoreError> {
         self.check()?;
         let snapshots = self.snapshots.lock().expect("a lock");
@@ -233,6 +239,9 @@ pub(crate) fn release_status(name: &str) -> ReleaseStatus {
         proxies: 3,
         proxies_in_force: 2,
         evidence: Some(Evidence {
+            silent: 0,
+            cluster_size: 1.0,
+            metrics: Vec::new(),
             canary_requests: 100,
             canary_errors: 1,
             baseline_requests: 1900,
@@ -244,6 +253,12 @@ pub(crate) fn release_status(name: &str) -> ReleaseStatus {
             proxies: 3,
             observed: Duration::from_millis(1500),
             verdict: "undecided".into(),
+        }),
+        explanation: Some(Explanation {
+            compared: "v2 1/100 (1.0%) failed against 2/1900 (0.11%) of v1".into(),
+            evidence: "undecided".into(),
+            over: "over 1 s on 3 of 3 proxies".into(),
+            places: Vec::new(),
         }),
         started_at: at(100),
         changed_at: at(200),

@@ -181,6 +181,21 @@ impl ReleaseService for Releases {
     }
 
     /// 2,500 entries, a thousand at a time.
+    /// A release that was reverted, and one that waits.
+    async fn explain_release(&self, request: Request<ExplainReleaseRequest>) -> Answer<ExplainReleaseResponse> {
+        let ExplainReleaseRequest { name, at_sequence } = request.into_inner();
+        known(&name)?;
+        let decision = Decision {
+            sequence: at_sequence.unwrap_or(118),
+            kind: "reverting".into(),
+            headline: "✖ reverted v2".into(),
+            explanation: Some(Explanation { compared: "v2 37/412 (9.0%) failed".into(), ..Explanation::default() }),
+            ..Decision::default()
+        };
+        let text = format!("✖ reverted v2 at 1970-01-01T00:00:00.000Z, entry {}\n", decision.sequence);
+        Ok(Response::new(ExplainReleaseResponse { decision: Some(decision), present: None, text }))
+    }
+
     async fn list_release_events(
         &self,
         request: Request<ListReleaseEventsRequest>,
