@@ -2,7 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-revert bench-switch bench-sticky bench-fanout bench-translate soak-transitions simulate fuzz test-matrix envoy lint ci
+.PHONY: help demo test bench-revert bench-detect bench-switch bench-sticky bench-fanout bench-ingest bench-translate bench-analysis \
+  soak-transitions simulate fuzz test-matrix envoy lint ci
 
 # Builds stay outside the clone where possible, so that a new clone is warm: unless CARGO_TARGET_DIR says otherwise.
 CACHE := $(if $(CARGO_TARGET_DIR),,$(shell \
@@ -27,8 +28,11 @@ WITH_GRPC := GRPCIO="$$(scripts/grpcio)" GRPC_JS="$$(scripts/grpc-js)"; export G
 MATRIX ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
 RUNS ?= 10
 STREAMS ?= 1000,5000,10000
+PROXIES ?= 5000
 TRANSITIONS ?= 500
 SEEDS ?= 10000
+RELEASES ?= 2000
+PARTS ?= abcd
 TIME ?= 3600
 SEED ?= 1
 
@@ -45,6 +49,9 @@ bench-revert: ## Measure the time from a bad version's first failed request to i
 	$(WITH_ENVOY); cargo build --locked --release --bin serin --example demo; \
 	  "$(TARGET)/release/examples/demo" --runs $(RUNS)
 
+bench-detect: ## Measure how long errors that are five times the baseline's live at 5 % of 1,000 requests per second
+	$(WITH_ENVOY); cargo test --locked --release --test e2e -- --ignored --exact --nocapture judged::bench_detect
+
 bench-switch: ## Measure the time in which twenty Envoys switch, from the first one's first answer to the last one's
 	$(WITH_ENVOY); cargo test --locked --release --test e2e -- --ignored --exact --nocapture ways::switch::switch_of_twenty
 
@@ -56,6 +63,10 @@ bench-fanout: ## Measure the time from a push to its receipt by each of 1,000 to
 	  "$(TARGET)/release/serin-testbed" fanout bench --server "$(TARGET)/release/examples/fanout_server" \
 	  --streams $(STREAMS) --runs $(RUNS)
 
+bench-ingest: ## Measure what it costs to take in the reports of PROXIES proxies with 200 clusters each, every second
+	cargo build --locked --release --example ingest
+	"$(TARGET)/release/examples/ingest" --proxies $(PROXIES)
+
 soak-transitions: ## Make 500 transitions of every kind under load; not one request may fail (TRANSITIONS, SEED; ten minutes)
 	$(WITH_ENVOY); cargo build --locked --release --bin serin --example soak; \
 	  "$(TARGET)/release/examples/soak" --transitions $(TRANSITIONS) --seed $(SEED)
@@ -63,6 +74,10 @@ soak-transitions: ## Make 500 transitions of every kind under load; not one requ
 bench-translate: ## Measure what a change costs in a world of 10,000 services
 	cargo build --locked --release --example bench_translate
 	for fleets in 1 100; do "$(TARGET)/release/examples/bench_translate" --fleets "$$fleets"; done
+
+bench-analysis: ## Measure the judgement: false reverts, delays, false advances, and peers on the same traffic (RELEASES, PARTS)
+	cargo build --locked --release --example bench_analysis
+	"$(TARGET)/release/examples/bench_analysis" --releases $(RELEASES) --parts $(PARTS) --seed $(SEED)
 
 simulate: ## Run the protocol's core against simulated proxies, 10,000 stories in virtual time (SEEDS)
 	PROPTEST_CASES=$(SEEDS) cargo test --locked --lib xds::simulation -- --nocapture

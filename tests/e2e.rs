@@ -3,16 +3,22 @@
 //!
 //! One file for each concern below `tests/e2e/`; the scene that they share is `tests/e2e/scene.rs`.
 
+#[path = "e2e/causes.rs"]
+mod causes;
 #[path = "e2e/crash.rs"]
 mod crash;
 #[path = "e2e/endpoints.rs"]
 mod endpoints;
 #[path = "e2e/gate.rs"]
 mod gate;
+#[path = "e2e/judged.rs"]
+mod judged;
 #[path = "e2e/patches.rs"]
 mod patches;
 #[path = "e2e/picky.rs"]
 mod picky;
+#[path = "e2e/polling.rs"]
+mod polling;
 #[path = "e2e/protocol.rs"]
 mod protocol;
 #[path = "e2e/proxies.rs"]

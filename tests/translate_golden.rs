@@ -87,6 +87,7 @@ fn cases() -> Vec<Case> {
                     envoy: Default::default(),
                 }],
                 config_canary: None,
+                poll: None,
                 ..fleet(&[])
             },
             ..basic("rds-only", "The bootstrap owns the listener and asks for its routes by name.")
@@ -153,6 +154,7 @@ fn fleet(services: &[&str]) -> Fleet {
         }],
         route_configs: Vec::new(),
         config_canary: None,
+        poll: None,
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn fleet(name: &str, services: impl Iterator<Item = usize>) -> Fleet 
         listeners: vec![listener],
         route_configs: Vec::new(),
         config_canary: None,
+        poll: None,
     }
 }
 

@@ -9,7 +9,7 @@ pub mod clients;
 pub mod command;
 pub mod floor;
 mod message;
-mod node;
+pub mod node;
 mod peer;
 mod report;
 mod spread;

@@ -6,6 +6,7 @@
 //! - [`grpc_client::GrpcClient`] runs a real gRPC client that needs no proxy, in Python or Node;
 //! - [`upstream::Upstream`] is a version of a service: it fails and dawdles as told, reproducibly;
 //! - [`tcp::TcpUpstream`] is one of a service that speaks bytes;
+//! - [`cable::Cable`] is a way to a server that can be cut;
 //! - [`hooks::HookReceiver`] is asked and told by webhooks, and answers as scripted; [`agent::Agent`] updates upstreams in
 //!   place when asked to;
 //! - [`load::Load`] sends requests on a schedule of its own, whether or not earlier ones were answered;
@@ -16,6 +17,7 @@
 //! Whatever is started here ends with its owner: a dropped process is killed by its id and waited for.
 
 pub mod agent;
+pub mod cable;
 pub mod child;
 pub mod cli;
 pub mod envoy;

@@ -126,6 +126,7 @@ impl Shop {
             listeners: vec![listener("http", self.listen[0], false), listener("preview", self.listen[1], true)],
             route_configs: Vec::new(),
             config_canary: None,
+            poll: None,
         };
         let plan = TrafficPlan::routed("checkout", routing.clone(), Vec::new())?;
         let services = BTreeMap::from([("checkout".to_owned(), self.service.clone())]);

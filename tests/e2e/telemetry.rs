@@ -44,5 +44,11 @@ async fn a_canary_without_traffic_holds_and_says_why() -> Result<()> {
     };
     let release = scene.until("the silence to be noticed", silent).await?;
     ensure!(release["phase"] == "PHASE_PROGRESSING" && release["stableVersion"] == "v1", "{release:#}");
+    let explained = scene.server.run(["explain", "checkout"]).await?;
+    let held = ["held, because there has been no evidence", "no data, so nothing advances", "no request to the canary"];
+    ensure!(held.iter().all(|words| explained.contains(words)), "{explained}");
+    let journal = scene.journal().await?;
+    let decided = ["judged", "reverting", "promoting", "promoted"];
+    ensure!(!journal.iter().any(|(kind, _)| decided.contains(&kind.as_str())), "{journal:?}");
     Ok(())
 }

@@ -18,6 +18,8 @@ mod alone;
 mod blue_green;
 #[path = "ways/canary.rs"]
 mod canary;
+#[path = "ways/compared.rs"]
+mod compared;
 #[path = "ways/flags.rs"]
 mod flags;
 #[path = "ways/gates.rs"]

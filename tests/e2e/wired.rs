@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use serin::model::{Fleet, Listener, NodeSelector, Service, TrafficPlan};
+use serin::model::{Failures, Fleet, Listener, NodeSelector, Service, TrafficPlan};
 use serin::rollout::health::Health;
 use serin::telemetry::{ClusterDelta, NodeReport, Outcomes, Telemetry};
 use serin::translate::bootstrap::{BootstrapOptions, NodeId, bootstrap};
@@ -17,7 +17,7 @@ use serin_testbed::envoy::EnvoyProcess;
 use serin_testbed::{ports, wait};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tonic::service::RoutesBuilder;
+use tonic::service::Routes;
 
 use crate::scene::{DEADLINE, envoy_version};
 
@@ -44,6 +44,10 @@ pub(crate) struct Sum {
     pub(crate) shared: Outcomes,
     pub(crate) chosen: Outcomes,
     pub(crate) tries: Outcomes,
+    pub(crate) failures: Failures,
+    /// By named route.
+    pub(crate) routes: BTreeMap<Arc<str>, Outcomes>,
+    pub(crate) endpoint_tries: BTreeMap<SocketAddr, Outcomes>,
 }
 
 impl Sum {
@@ -55,6 +59,13 @@ impl Sum {
         plus(&mut self.shared, Outcomes { requests: delta.requests, errors: delta.errors });
         plus(&mut self.chosen, delta.chosen);
         plus(&mut self.tries, delta.tries.unwrap_or_default());
+        self.failures = self.failures.plus(delta.failures);
+        for (route, more) in &delta.routes {
+            plus(self.routes.entry(Arc::clone(route)).or_default(), *more);
+        }
+        for (endpoint, more) in &delta.endpoint_tries {
+            plus(self.endpoint_tries.entry(*endpoint).or_default(), *more);
+        }
     }
 }
 
@@ -66,10 +77,8 @@ impl Wired {
         let telemetry = Telemetry::new(sink);
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let xds = socket.local_addr()?;
-        let mut routes = RoutesBuilder::default();
-        routes.add_service(telemetry.metrics_service()).add_service(telemetry.load_reporting_service());
         let server = Server::new(cache.clone(), proxies.clone(), Arc::new(ByCluster::default()), Options::default());
-        let routes = server.routes(routes.routes());
+        let routes = server.routes(telemetry.routes(Routes::default()));
         tokio::spawn(listen::serve(socket, routes, listen::stalls(), std::future::pending()));
         cache.ready();
         let fleet = Fleet {
@@ -78,6 +87,7 @@ impl Wired {
             listeners: Vec::new(),
             route_configs: Vec::new(),
             config_canary: None,
+            poll: None,
         };
         let (health, sums) = (Health::default(), BTreeMap::new());
         let (services, plans) = (BTreeMap::new(), BTreeMap::new());

@@ -114,6 +114,7 @@ fn with_matches(upstreams: &[Upstream]) -> Result<Snapshot> {
         }],
         route_configs: Vec::new(),
         config_canary: None,
+        poll: None,
     };
     let half = Weight::from_percent(50.0)?;
     let share = |version: &str| Share { version: version.into(), weight: half };

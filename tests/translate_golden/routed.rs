@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serin::model::{
-    Mirrored, Retries, Routing, Rule, Service, Sticky, StickyCookie, Targeted, TextMatch, TrafficPlan, UserKey, Users,
-    Weight,
+    GrpcMethod, Mirrored, NamedRoute, Requests, Retries, Routing, Rule, Service, Sticky, StickyCookie, Targeted,
+    TextMatch, TrafficPlan, UserKey, Users, Weight,
 };
 use serin::translate::Dialect;
 
@@ -28,8 +28,9 @@ pub(super) fn cases() -> Vec<Case> {
     let half =
         |rule: Rule| Targeted { version: "v2".into(), rule: Rule { strength: Weight::from_hundredths(5_000), ..rule } };
     let users = Users { key: UserKey::Header("x-user".into()), ids: vec!["a.b".into(), "c".into()] };
+    let internal = rule(Rule { headers: text("x-internal", TextMatch::Exact("true".into())), ..Rule::default() });
     let rules = vec![
-        rule(Rule { headers: text("x-internal", TextMatch::Exact("true".into())), ..Rule::default() }),
+        internal.clone(),
         rule(Rule { cookies: text("group", TextMatch::Prefix("beta".into())), ..Rule::default() }),
         rule(Rule { query: text("new", TextMatch::Present(true)), methods: vec!["GET".into()], ..Rule::default() }),
         half(Rule { users: Some(users), ..Rule::default() }),
@@ -53,6 +54,16 @@ pub(super) fn cases() -> Vec<Case> {
         on: vec!["connect-failure".into(), "reset".into()],
         per_try_timeout: Some(Duration::from_secs(3)),
     });
+    let mut named = checkout();
+    named.retries = flagged.retries.clone();
+    let orders = GrpcMethod { service: "shop.Orders".into(), method: None };
+    named.routes = [
+        ("pay", Requests::Prefix("/pay".into())),
+        ("cart", Requests::Path("/cart".into())),
+        ("orders", Requests::Grpc(orders)),
+    ]
+    .map(|(name, requests)| NamedRoute { name: name.into(), requests })
+    .into();
     let mirror = Some(Mirrored { version: "v2".into(), percent: Weight::from_hundredths(150) });
     let hosts = vec!["preview.shop.example.com".to_owned()];
     let mut preview = case(
@@ -79,13 +90,19 @@ pub(super) fn cases() -> Vec<Case> {
             "sticky",
             "Users stay by a cookie, which is issued.",
             checkout(),
-            Routing { sticky: Some(Sticky::Cookie(cookie)), ..at_5() },
+            Routing { sticky: Some(Sticky::Cookie(cookie.clone())), ..at_5() },
         ),
         case(
             "flags-and-mirror",
             "Features of a version, copies of requests, retries.",
             flagged,
-            Routing { mirror, ..at_5() },
+            Routing { mirror: mirror.clone(), ..at_5() },
+        ),
+        case(
+            "named-routes",
+            "Routes that are told apart, behind a rule, with users who stay by a cookie that is issued, and with copies.",
+            named,
+            Routing { rules: vec![internal], sticky: Some(Sticky::Cookie(cookie.clone())), mirror, ..at_5() },
         ),
         preview,
     ]

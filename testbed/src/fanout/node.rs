@@ -58,7 +58,7 @@ const NAMES: [&str; 24] = [
 ];
 
 /// All of a Node (`envoy.config.core.v3.Node`) but its id, encoded: it can be appended to any id.
-pub(super) fn without_id() -> Vec<u8> {
+pub fn without_id() -> Vec<u8> {
     let mut node = Vec::new();
     put(&mut node, 2, b"edge");
     let mut locality = Vec::new();
