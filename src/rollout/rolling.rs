@@ -100,7 +100,8 @@ impl Rolling {
         self.stuck = None;
         for instance in &mut self.instances {
             if matches!(instance.state, State::Failed { .. }) {
-                instance.round += 1;
+                // One that goes back without ever having been taken out has had no round: its first calls were of round 1.
+                instance.round = instance.round.max(1) + 1;
                 instance.work(policy);
             }
         }
