@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serin_testbed::envoy::EnvoyProcess;
 
 use crate::scene::{DEADLINE, Scene};
+use crate::ways;
 
 /// A bootstrap without its load reports.
 fn without_load_reports(bootstrap: &str) -> Result<String> {
@@ -34,7 +35,7 @@ async fn silent() -> Result<Scene> {
 #[tokio::test(flavor = "multi_thread")]
 async fn proxies_that_send_nothing_are_judged_by_what_their_admin_interfaces_show() -> Result<()> {
     let mut scene = silent().await?;
-    let load = scene.load(300.0);
+    let load = scene.load(300.0).counted();
     scene.commit("v2")?;
     let holds = |release: &serde_json::Value| {
         release["step"] == 1 && release["message"].as_str().is_some_and(|text| text.contains("no evidence"))
@@ -43,13 +44,8 @@ async fn proxies_that_send_nothing_are_judged_by_what_their_admin_interfaces_sho
     // From the moment on at which the fleets name them, they are asked.
     let admin: Vec<String> = scene.envoys.iter().map(|envoy| format!("'http://{}'", envoy.admin())).collect();
     scene.specs.fleet.push(format!("telemetry: {{poll: {{admin: [{}], interval: 250ms}}}}", admin.join(", ")));
-    scene.commit("v2")?;
-    scene.until_phase("PHASE_HEALTHY", "v2").await?;
-    scene.commit("v3")?;
-    scene.until_phase("PHASE_DEGRADED", "v2").await?;
-    let mut summary = Default::default();
-    load.finish(&mut summary).await;
-    ensure!(summary.failures_not_of("v3") == 0 && summary.overload == 0, "{summary:#?}");
+    ways::promotes_v2(&scene, &load).await?;
+    ways::reverts_v3(&scene, load).await?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::scene::{Scene, envoy_version};
+use crate::ways;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn xds_37_a_fleet_without_a_metrics_sink_is_judged_by_its_load_reports_on_the_same_port() -> Result<()> {
@@ -10,15 +11,7 @@ async fn xds_37_a_fleet_without_a_metrics_sink_is_judged_by_its_load_reports_on_
     for proxy in &mut scene.proxies {
         proxy.no_metrics = true;
     }
-    scene.start().await?;
-    let load = scene.load(300.0);
-    scene.commit("v2")?;
-    scene.until_phase("PHASE_HEALTHY", "v2").await?;
-    scene.commit("v3")?;
-    scene.until_phase("PHASE_DEGRADED", "v2").await?;
-    let mut summary = Default::default();
-    load.finish(&mut summary).await;
-    ensure!(summary.failures_not_of("v3") == 0 && summary.overload == 0, "{summary:#?}");
+    ways::promotes_v2_and_reverts_v3(&mut scene).await?;
     Ok(())
 }
 

@@ -60,21 +60,21 @@ async fn begin(scene: &mut Scene) -> Result<CountedLoad> {
 }
 
 /// The whole story: v2 is promoted and harms nobody, v3 is reverted and harms its own callers alone.
-async fn promotes_v2_and_reverts_v3(scene: &mut Scene) -> Result<Summary> {
+pub(crate) async fn promotes_v2_and_reverts_v3(scene: &mut Scene) -> Result<Summary> {
     let load = begin(scene).await?;
     promotes_v2(scene, &load).await?;
     reverts_v3(scene, load).await
 }
 
 /// v2 is promoted by itself and harms nobody.
-async fn promotes_v2(scene: &Scene, load: &CountedLoad) -> Result<()> {
+pub(crate) async fn promotes_v2(scene: &Scene, load: &CountedLoad) -> Result<()> {
     scene.commit("v2")?;
     scene.until_phase("PHASE_HEALTHY", "v2").await?;
     unharmed(&load.so_far())
 }
 
 /// v3 is tried after v2, reverted by itself, and harms its own callers alone.
-async fn reverts_v3(scene: &Scene, load: CountedLoad) -> Result<Summary> {
+pub(crate) async fn reverts_v3(scene: &Scene, load: CountedLoad) -> Result<Summary> {
     scene.commit("v3")?;
     scene.until_phase("PHASE_DEGRADED", "v2").await?;
     let summary = load.finish().await;
