@@ -141,7 +141,7 @@ impl Upstream {
     /// # Errors
     /// When the address cannot be bound, or the version cannot stand in a header.
     pub async fn start(config: UpstreamConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = crate::ports::listen(config.listen).await?;
         let addr = listener.local_addr()?;
         let (behaviour, behaviour_now) = watch::channel(config.behaviour);
         let (stop, stopped) = watch::channel(false);

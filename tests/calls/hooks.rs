@@ -154,7 +154,7 @@ async fn an_answer_that_takes_too_long_is_none() {
 
 #[tokio::test]
 async fn what_keeps_a_call_from_being_made_is_said() {
-    let address = nobody().await;
+    let address = nobody();
     let mut desk = Desk::new();
     assert_eq!(desk.ask(hook(format!("http://{address}/"))).await, Err("connection refused".into()));
     let unsigned = Hook { secret: Some("other".into()), ..hook("http://127.0.0.1:1/") };

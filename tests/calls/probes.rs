@@ -59,7 +59,7 @@ async fn a_connection_can_be_enough() {
 
 #[tokio::test]
 async fn what_does_not_become_healthy_says_what_was_wrong() {
-    let address = nobody().await;
+    let address = nobody();
     let server = Server::start(|_| (500, "database is down".into())).await;
     // It accepts, and says nothing.
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free address");

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::net::TcpListener;
+use serin_testbed::ports;
 use tokio::task::JoinHandle;
 
 /// What it was asked.
@@ -50,7 +50,7 @@ impl Server {
         address: SocketAddr,
         answer: impl Fn(usize) -> (u16, String) + Clone + Send + Sync + 'static,
     ) -> Self {
-        let socket = TcpListener::bind(address).await.expect("a free address");
+        let socket = ports::listen(address).await.expect("a free address");
         let address = socket.local_addr().expect("bound");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let remembering = Arc::clone(&seen);
@@ -82,7 +82,7 @@ impl Server {
 }
 
 /// An address where nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
-    let socket = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free address");
-    socket.local_addr().expect("bound")
+pub(crate) fn nobody() -> SocketAddr {
+    let [address] = ports::free().expect("a free address");
+    address
 }
