@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use crate::telemetry::{ClusterDelta, NodeReport};
 
-/// The newest of each proxy.
+/// The newest of each proxy. What is asked is asked of one cluster, at every turn; so that is how it is kept.
 #[derive(Debug, Default)]
 pub struct Health {
     proxies: HashMap<Arc<str>, Proxy>,
+    /// By cluster, then by proxy.
+    clusters: HashMap<Arc<str>, HashMap<Arc<str>, Said>>,
 }
 
-/// The newest that one proxy said.
-#[derive(Debug)]
+/// What one proxy's reports have in common.
+#[derive(Debug, Clone, Copy)]
 struct Proxy {
-    /// By name, in its order, as reports have them.
-    clusters: Vec<(Arc<str>, Said)>,
     /// When the window of its newest report began.
     since: Instant,
     /// Whether it has ever told of anything that is under way.
@@ -57,54 +57,45 @@ impl Said {
     }
 }
 
-impl Proxy {
-    fn said(&self, cluster: &str) -> Option<&Said> {
-        let at = self.clusters.binary_search_by(|(name, _)| (**name).cmp(cluster)).ok()?;
-        Some(&self.clusters[at].1)
-    }
-}
-
 impl Health {
     /// Takes in a report.
     pub fn add(&mut self, report: &NodeReport) {
-        let new = || Proxy { clusters: Vec::new(), since: report.since, tells_in_progress: false };
-        let proxy = self.proxies.entry(Arc::clone(&report.node)).or_insert_with(new);
-        proxy.since = report.since;
+        let NodeReport { node, since, .. } = report;
+        let new = || Proxy { since: *since, tells_in_progress: false };
+        let proxy = self.proxies.entry(Arc::clone(node)).or_insert_with(new);
+        proxy.since = *since;
         proxy.tells_in_progress |= report.others.tells_in_progress;
-        let mut at = 0;
         for (cluster, delta) in &report.clusters {
-            // Mostly the next one; and mostly under the very same name.
-            if !proxy.clusters.get(at).is_some_and(|(name, _)| Arc::ptr_eq(name, cluster)) {
-                match proxy.clusters[at..].binary_search_by(|(name, _)| name.cmp(cluster)) {
-                    Ok(further) => at += further,
-                    Err(further) => {
-                        at += further;
-                        proxy.clusters.insert(at, (Arc::clone(cluster), Said::default()));
-                    }
-                }
-            }
-            proxy.clusters[at].1.update(delta);
             proxy.tells_in_progress |= delta.in_progress.is_some();
-            at += 1;
+            let known = match self.clusters.get_mut(cluster) {
+                Some(known) => known,
+                None => self.clusters.entry(Arc::clone(cluster)).or_default(),
+            };
+            match known.get_mut(node) {
+                Some(said) => said.update(delta),
+                None => known.entry(Arc::clone(node)).or_default().update(delta),
+            }
         }
     }
 
     /// Forgets the proxies that are gone: what they had under way has ended with them.
     pub fn keep_only(&mut self, is_connected: impl Fn(&str) -> bool) {
+        let before = self.proxies.len();
         self.proxies.retain(|node, _| is_connected(node));
+        if self.proxies.len() < before {
+            let proxies = &self.proxies;
+            retain(&mut self.clusters, |_, node, _| proxies.contains_key(node));
+        }
     }
 
     /// Forgets what is under way at other clusters than these: nobody tells of them any more.
     pub fn forget_progress(&mut self, is_told: impl Fn(&str) -> bool) {
-        for proxy in self.proxies.values_mut() {
-            for (_, said) in proxy.clusters.iter_mut().filter(|(cluster, _)| !is_told(cluster)) {
+        retain(&mut self.clusters, |cluster, _, said| {
+            if !is_told(cluster) {
                 (said.in_progress, said.by_endpoint) = (None, None);
             }
-            proxy
-                .clusters
-                .retain(|(_, said)| said.total.is_some() || said.healthy.is_some() || said.in_progress.is_some());
-            proxy.clusters.shrink_to_fit();
-        }
+            said.total.is_some() || said.healthy.is_some() || said.in_progress.is_some()
+        });
     }
 
     /// The lowest number of endpoints of a cluster that get requests at any proxy; `None` when no proxy tells.
@@ -131,17 +122,30 @@ impl Health {
     }
 
     fn said(&self, cluster: &str) -> impl Iterator<Item = &Said> {
-        self.proxies.values().filter_map(move |proxy| proxy.said(cluster))
+        self.clusters.get(cluster).into_iter().flat_map(HashMap::values)
     }
 
     /// A proxy that tells of some clusters has nothing under way at the others.
     fn sum(&self, cluster: &str, since: Instant, of: impl Fn(&Said) -> Option<u64>) -> Option<u64> {
-        let told: Vec<&Proxy> = self.proxies.values().filter(|proxy| proxy.tells_in_progress).collect();
-        if told.is_empty() || told.iter().any(|proxy| proxy.since < since) {
+        let mut told = self.proxies.values().filter(|proxy| proxy.tells_in_progress).peekable();
+        told.peek()?;
+        if told.any(|proxy| proxy.since < since) {
             return None;
         }
-        Some(told.iter().filter_map(|proxy| of(proxy.said(cluster)?)).fold(0, u64::saturating_add))
+        Some(self.said(cluster).filter_map(of).fold(0, u64::saturating_add))
     }
+}
+
+/// Of each cluster and proxy, what was said, if it is to be kept.
+fn retain(
+    clusters: &mut HashMap<Arc<str>, HashMap<Arc<str>, Said>>,
+    mut is_kept: impl FnMut(&str, &str, &mut Said) -> bool,
+) {
+    clusters.retain(|cluster, known| {
+        known.retain(|node, said| is_kept(cluster, node, said));
+        known.shrink_to_fit();
+        !known.is_empty()
+    });
 }
 
 #[cfg(test)]
