@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indexmap::IndexMap;
+
 use crate::analysis::{Arm, Counts, Spread, Spreads, Window};
 use crate::model::{Cause, Endpoint, Histogram};
 use crate::telemetry::NodeReport;
@@ -64,7 +66,8 @@ struct Side {
 #[derive(Debug, Default)]
 pub struct Collector {
     basis: Basis,
-    proxies: BTreeMap<Arc<str>, Counted>,
+    /// In the order in which it was told of them.
+    proxies: IndexMap<Arc<str>, Counted>,
     /// How many of them have reported since the last window.
     reporters: usize,
     canary: Side,

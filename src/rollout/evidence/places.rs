@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::Terms;
 use super::counted::{Counted, Part};
 use crate::analysis::{Counts, Place, PlaceCounts, PlaceKind};
@@ -40,30 +42,30 @@ impl Places {
     /// What the proxies have counted since the last window.
     pub(super) fn of(
         &mut self,
-        proxies: &BTreeMap<Arc<str>, Counted>,
+        proxies: &IndexMap<Arc<str>, Counted>,
         endpoints: [&Tries; 2],
         terms: Terms<'_>,
     ) -> Vec<PlaceCounts> {
         let mut found = Vec::new();
-        let (mut by_proxy, mut by_region, mut by_route) = (Sums::new(), Sums::new(), Sums::new());
+        let (mut by_proxy, mut by_region, mut by_route) = (Vec::new(), Sums::new(), Sums::new());
         for (node, proxy) in proxies.iter().filter(|(_, proxy)| proxy.has_reported()) {
             let sums = [Part::Canary, Part::Baseline].map(|part| proxy.of(part).counts(terms.causes));
-            by_proxy.insert(Arc::clone(node), sums);
+            by_proxy.push((Arc::clone(node), sums));
             if !proxy.region.is_empty() {
                 add(&mut by_region, &proxy.region, sums);
             }
             proxy.routes.iter().for_each(|(route, sums)| add(&mut by_route, route, *sums));
         }
         let kinds = [
-            (PlaceKind::Route, by_route),
+            (PlaceKind::Route, by_route.into_iter().collect()),
             (PlaceKind::Proxy, by_proxy),
-            (PlaceKind::Region, by_region),
-            (PlaceKind::Zone, by_zone(endpoints, terms)),
-            (PlaceKind::Endpoint, by_endpoint(endpoints)),
+            (PlaceKind::Region, by_region.into_iter().collect()),
+            (PlaceKind::Zone, by_zone(endpoints, terms).into_iter().collect()),
+            (PlaceKind::Endpoint, by_endpoint(endpoints).into_iter().collect()),
         ];
-        for (kind, sums) in kinds {
+        for (kind, mut sums) in kinds {
             // Nothing is seen where the canary had nothing to do.
-            let sums: Vec<_> = sums.into_iter().filter(|(_, [canary, _])| canary.requests > 0).collect();
+            sums.retain(|(_, [canary, _])| canary.requests > 0);
             if !sums.is_empty() {
                 found.extend(self.kinds.entry(kind).or_default().pick(kind, sums));
             }
