@@ -48,10 +48,13 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    #[inline]
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let key = self.varint()?;
-        let number = u32::try_from(key >> 3).ok().filter(|number| (1..1 << 29).contains(number));
-        let number = number.ok_or(Malformed("a field has no number that a field can have"))?;
+        let number = (key >> 3) as u32;
+        if !(1 << 3..1 << 32).contains(&key) {
+            return Err(Malformed("a field has no number that a field can have"));
+        }
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
             1 => self.fixed(8)?,
@@ -65,12 +68,19 @@ impl<'a> Fields<'a> {
         Ok((number, value))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
         // Nearly all have one byte.
-        if let [byte @ ..0x80, rest @ ..] = self.rest {
-            self.rest = rest;
-            return Ok(u64::from(*byte));
+        match self.rest {
+            [byte @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
         }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (at, byte) in self.rest.iter().take(10).enumerate() {
             if at == 9 && *byte > 1 {
@@ -89,6 +99,7 @@ impl<'a> Fields<'a> {
         self.take(length).map(|_| Value::Fixed)
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(CUT)?;
         self.rest = rest;
@@ -101,6 +112,7 @@ const CUT: Malformed = Malformed("it ends within a field");
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

@@ -10,6 +10,9 @@ use tonic::{Code, Status};
 
 use super::PREFIX;
 
+/// How many times as large as what came of a message the buffer for it may be: few are then moved while they come.
+const TRUSTED: usize = 8;
+
 /// The messages of a request, one after the other. Between two of them it holds no buffer.
 #[derive(Debug)]
 pub struct Inbound {
@@ -17,8 +20,8 @@ pub struct Inbound {
     limit: usize,
     /// What was not looked at yet of the newest data frame. Empty while the next one is waited for.
     frame: Bytes,
-    /// A message that has begun, from its prefix on. Empty when there is none. Grows with what came, not with what was
-    /// announced.
+    /// A message that has begun, from its prefix on. Empty when there is none. Grows with what came, up to
+    /// [`TRUSTED`] times as large, not with what was announced.
     partial: Vec<u8>,
 }
 
@@ -68,6 +71,10 @@ impl Inbound {
         while !self.frame.is_empty() {
             let end = self.end(&self.partial)?.unwrap_or(PREFIX);
             let more = self.frame.split_to(self.frame.len().min(end - self.partial.len()));
+            if self.partial.capacity() - self.partial.len() < more.len() {
+                let trusted = (self.partial.len() + more.len()).saturating_mul(TRUSTED);
+                self.partial.reserve_exact(end.min(trusted) - self.partial.len());
+            }
             self.partial.extend_from_slice(&more);
             if self.end(&self.partial)? == Some(self.partial.len()) {
                 return Ok(Some(without_prefix(std::mem::take(&mut self.partial).into())));
@@ -192,7 +199,7 @@ mod tests {
         assert!(wire.is_unique(), "the frame is kept");
 
         for part in wire.chunks(16_384) {
-            assert!(held(&inbound).1 <= wire.len() * 2);
+            assert!(held(&inbound).1 <= wire.len(), "more is held than the message needs");
             data(&frames, part);
             if part.len() == 16_384 {
                 assert!(ready(&mut inbound).is_none());
