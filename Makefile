@@ -23,6 +23,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 WITH_ENVOY := ENVOY="$$(scripts/envoy)"; export ENVOY
 # The same for the gRPC libraries of Python (GRPCIO) and, where it is, Node (GRPC_JS).
 WITH_GRPC := GRPCIO="$$(scripts/grpcio)" GRPC_JS="$$(scripts/grpc-js)"; export GRPCIO GRPC_JS
+# A real Prometheus (PROMETHEUS), where there is one to be had.
+WITH_PROMETHEUS := PROMETHEUS="$$(scripts/prometheus)"; export PROMETHEUS
 
 # 1.36 has no stats access logger: a test shows what is then told.
 MATRIX ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
@@ -42,8 +44,8 @@ help: ## Show the commands
 demo: ## Release v2, then a broken v3, through four real Envoys under load (about a minute)
 	$(WITH_ENVOY); cargo build --locked --bin serin --example demo; "$(TARGET)/debug/examples/demo"
 
-test: ## Run all tests, with real Envoys and gRPC clients too
-	$(WITH_ENVOY); $(WITH_GRPC); cargo test --workspace --locked
+test: ## Run all tests, with real Envoys, gRPC clients and a Prometheus too
+	$(WITH_ENVOY); $(WITH_GRPC); $(WITH_PROMETHEUS); cargo test --workspace --locked
 
 bench-revert: ## Measure the time from a bad version's first failed request to its weight being 0 everywhere
 	$(WITH_ENVOY); cargo build --locked --release --bin serin --example demo; \
@@ -94,7 +96,7 @@ fuzz: ## Feed requests that coverage chooses to the frame reader and the protoco
 	done
 
 test-matrix: ## Run the end-to-end tests against every supported Envoy
-	for version in $(MATRIX); do \
+	$(WITH_PROMETHEUS); for version in $(MATRIX); do \
 	  ENVOY="$$(env -u ENVOY scripts/envoy "$$version")"; export ENVOY ENVOY_VERSION="$$version"; \
 	  echo "== Envoy $$version"; cargo test --locked --test e2e; \
 	done
