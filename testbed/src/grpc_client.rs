@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::child::Child;
-use crate::envoy::workspace;
+use crate::provided::provided;
 use crate::wait;
 
 /// A gRPC library to make clients of.
@@ -31,7 +31,7 @@ impl Library {
     /// # Errors
     /// When there is none and it cannot be installed.
     pub fn python() -> Result<Self> {
-        let directory = directory("GRPCIO", "scripts/grpcio")?.context("scripts/grpcio prints a directory")?;
+        let directory = provided("GRPCIO", "scripts/grpcio")?.context("scripts/grpcio prints a directory")?;
         Ok(Self { program: "python3", client: "grpc_client.py", variable: "PYTHONPATH", directory })
     }
 
@@ -41,7 +41,7 @@ impl Library {
     /// # Errors
     /// When Node is there and the library cannot be installed.
     pub fn node(what: &str) -> Result<Option<Self>> {
-        let Some(directory) = directory("GRPC_JS", "scripts/grpc-js")? else {
+        let Some(directory) = provided("GRPC_JS", "scripts/grpc-js")? else {
             // Not `eprintln!`, which a test that passes does not show.
             writeln!(std::io::stderr(), "SKIPPED: {what}: no Node here (see scripts/grpc-js)")?;
             return Ok(None);
@@ -53,17 +53,6 @@ impl Library {
     pub fn name(&self) -> &'static str {
         self.program
     }
-}
-
-/// What the environment says, or else the script; `None` when either says that there is none.
-fn directory(variable: &str, script: &str) -> Result<Option<PathBuf>> {
-    if let Some(chosen) = std::env::var_os(variable) {
-        return Ok((!chosen.is_empty()).then(|| chosen.into()));
-    }
-    let output = Command::new(workspace().join(script)).output().with_context(|| format!("run {script}"))?;
-    ensure!(output.status.success(), "{script}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).with_context(|| format!("what {script} prints"))?;
-    Ok(Some(printed.trim()).filter(|path| !path.is_empty()).map(PathBuf::from))
 }
 
 /// How a request ended.

@@ -4,6 +4,7 @@
 //! - [`envoy::EnvoyProcess`] runs a real Envoy;
 //! - [`process::ServerProcess`] runs the `serin` binary, and can kill it at any moment;
 //! - [`grpc_client::GrpcClient`] runs a real gRPC client that needs no proxy, in Python or Node;
+//! - [`prometheus::Prometheus`] runs a real Prometheus, which scrapes what it is told to;
 //! - [`upstream::Upstream`] is a version of a service: it fails and dawdles as told, reproducibly;
 //! - [`tcp::TcpUpstream`] is one of a service that speaks bytes;
 //! - [`cable::Cable`] is a way to a server that can be cut;
@@ -28,6 +29,8 @@ pub mod http;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
+mod provided;
 pub mod soak;
 pub mod tcp;
 pub mod upstream;
