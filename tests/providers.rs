@@ -1,4 +1,5 @@
-//! Measurements against real servers that answer as Prometheus and webhooks do.
+//! Measurements against a real Prometheus (`make test` provides it), and real servers that answer as Prometheus and
+//! webhooks do.
 
 #[path = "providers/bench.rs"]
 mod bench;
@@ -6,6 +7,8 @@ mod bench;
 mod conduct;
 #[path = "providers/prometheus.rs"]
 mod prometheus;
+#[path = "providers/real.rs"]
+mod real;
 #[path = "calls/server.rs"]
 mod server;
 #[path = "providers/webhook.rs"]

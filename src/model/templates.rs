@@ -5,6 +5,9 @@
 //!
 //! Where an exporter knows workloads and not versions, a version's workload is taken to be named `<service>-<version>`,
 //! which is how versions that run side by side in Kubernetes are mostly named.
+//!
+//! Where an exporter has a label `service`, Prometheus' operator gives the exporter's own service that label, and what
+//! the exporter says becomes `exported_service`: both are asked for.
 
 /// A query with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,25 +59,85 @@ const fn min(name: &'static str, unit: &'static str, about: &'static str, query:
 const SHARE: &str = "share, 0 to 1";
 const MILLISECONDS: &str = "milliseconds";
 
+/// The pods of the canary: `-` and a number (of a StatefulSet), or its ReplicaSet's hash, if any, and five characters, in
+/// the alphabet that Kubernetes makes both of. It has no vowels, so the pods of `v2-beta` are not taken for those of `v2`.
+macro_rules! pods {
+    () => {
+        r#"pod=~"{{service}}-{{canary}}-([0-9]+|([bcdfghjklmnpqrstvwxz2456789]{6,10}-)?[bcdfghjklmnpqrstvwxz2456789]{5})""#
+    };
+}
+
+/// The rate of the series of a service, by whichever label it has.
+macro_rules! rate_of_service {
+    ($name:literal, $service:literal, $more:literal) => {
+        concat!(
+            "rate(",
+            $name,
+            "{service",
+            $service,
+            $more,
+            "}[{{window}}]) or ",
+            "rate(",
+            $name,
+            "{exported_service",
+            $service,
+            $more,
+            "}[{{window}}])"
+        )
+    };
+}
+
+/// Answers of class 5xx among all of a service.
+macro_rules! error_rate_of_service {
+    ($name:literal, $service:literal, $errors:literal) => {
+        concat!(
+            "(sum(",
+            rate_of_service!($name, $service, $errors),
+            ") or vector(0)) / ",
+            "sum(",
+            rate_of_service!($name, $service, ""),
+            ")"
+        )
+    };
+}
+
+/// The 99th percentile of a service, in milliseconds, of a histogram in seconds.
+macro_rules! p99_of_service {
+    ($name:literal, $service:literal) => {
+        concat!("1000 * histogram_quantile(0.99, sum by (le) (", rate_of_service!($name, $service, ""), "))")
+    };
+}
+
 /// All templates, by name.
 pub const TEMPLATES: &[Template] = &[
     max(
         "cadvisor-cpu",
         "cores per pod",
         "CPU that the canary's pods use on average (cAdvisor)",
-        r#"avg(sum by (pod) (rate(container_cpu_usage_seconds_total{pod=~"{{service}}-{{canary}}-.*",container!=""}[{{window}}])))"#,
+        concat!(
+            "avg(sum by (pod) (rate(container_cpu_usage_seconds_total{",
+            pods!(),
+            r#",container!=""}[{{window}}])))"#
+        ),
     ),
     max(
         "cadvisor-cpu-throttled",
         SHARE,
         "CPU periods in which the canary's pods were throttled (cAdvisor)",
-        r#"sum(rate(container_cpu_cfs_throttled_periods_total{pod=~"{{service}}-{{canary}}-.*"}[{{window}}])) / sum(rate(container_cpu_cfs_periods_total{pod=~"{{service}}-{{canary}}-.*"}[{{window}}]))"#,
+        // The pod's own cgroup has periods, too.
+        concat!(
+            "sum(rate(container_cpu_cfs_throttled_periods_total{",
+            pods!(),
+            r#",container!=""}[{{window}}])) / sum(rate(container_cpu_cfs_periods_total{"#,
+            pods!(),
+            r#",container!=""}[{{window}}]))"#
+        ),
     ),
     max(
         "cadvisor-memory",
         "bytes",
         "memory in use in the canary's largest pod (cAdvisor)",
-        r#"max(sum by (pod) (container_memory_working_set_bytes{pod=~"{{service}}-{{canary}}-.*",container!=""}))"#,
+        concat!("max(sum by (pod) (container_memory_working_set_bytes{", pods!(), r#",container!=""}))"#),
     ),
     max(
         "envoy-error-rate",
@@ -116,7 +179,7 @@ pub const TEMPLATES: &[Template] = &[
         "kube-restarts",
         "restarts per window",
         "restarts of the canary's containers (kube-state-metrics)",
-        r#"sum(increase(kube_pod_container_status_restarts_total{pod=~"{{service}}-{{canary}}-.*"}[{{window}}]))"#,
+        concat!("sum(increase(kube_pod_container_status_restarts_total{", pods!(), "}[{{window}}]))"),
     ),
     max(
         "linkerd-latency",
@@ -134,13 +197,17 @@ pub const TEMPLATES: &[Template] = &[
         "nginx-error-rate",
         SHARE,
         "answers of class 5xx among all of the Kubernetes service of the canary (ingress-nginx)",
-        r#"(sum(rate(nginx_ingress_controller_requests{service="{{service}}-{{canary}}",status=~"5.."}[{{window}}])) or vector(0)) / sum(rate(nginx_ingress_controller_requests{service="{{service}}-{{canary}}"}[{{window}}]))"#,
+        error_rate_of_service!(
+            "nginx_ingress_controller_requests",
+            r#"="{{service}}-{{canary}}""#,
+            r#",status=~"5..""#
+        ),
     ),
     max(
         "nginx-latency",
         MILLISECONDS,
         "99th percentile of the durations of requests to the Kubernetes service of the canary (ingress-nginx)",
-        r#"1000 * histogram_quantile(0.99, sum by (le) (rate(nginx_ingress_controller_request_duration_seconds_bucket{service="{{service}}-{{canary}}"}[{{window}}])))"#,
+        p99_of_service!("nginx_ingress_controller_request_duration_seconds_bucket", r#"="{{service}}-{{canary}}""#),
     ),
     max(
         "otel-error-rate",
@@ -160,13 +227,20 @@ pub const TEMPLATES: &[Template] = &[
         "traefik-error-rate",
         SHARE,
         "answers of class 5xx among all of the canary's service (Traefik)",
-        r#"(sum(rate(traefik_service_requests_total{service=~"(.+-)?{{service}}-{{canary}}(-[^@]*)?@.+",code=~"5.."}[{{window}}])) or vector(0)) / sum(rate(traefik_service_requests_total{service=~"(.+-)?{{service}}-{{canary}}(-[^@]*)?@.+"}[{{window}}]))"#,
+        error_rate_of_service!(
+            "traefik_service_requests_total",
+            r#"=~"(.+-)?{{service}}-{{canary}}(-[^@]*)?@.+""#,
+            r#",code=~"5..""#
+        ),
     ),
     max(
         "traefik-latency",
         MILLISECONDS,
         "99th percentile of the durations of requests to the canary's service (Traefik)",
-        r#"1000 * histogram_quantile(0.99, sum by (le) (rate(traefik_service_request_duration_seconds_bucket{service=~"(.+-)?{{service}}-{{canary}}(-[^@]*)?@.+"}[{{window}}])))"#,
+        p99_of_service!(
+            "traefik_service_request_duration_seconds_bucket",
+            r#"=~"(.+-)?{{service}}-{{canary}}(-[^@]*)?@.+""#
+        ),
     ),
 ];
 

@@ -27,24 +27,22 @@ pub struct Job {
     pub targets: Vec<SocketAddr>,
     /// Where: `/metrics`.
     pub path: String,
-    /// Whether what is exposed wins over the labels of the target; where not, `service` becomes `exported_service`.
-    pub honor_labels: bool,
-    /// Labels of the targets.
+    /// Labels of the targets: `service` makes `exported_service` of a `service` that is exposed.
     pub labels: Vec<(String, String)>,
 }
 
 impl Job {
     /// A job whose targets have no labels of their own.
     pub fn new(name: &str, targets: Vec<SocketAddr>, path: &str) -> Self {
-        Self { name: name.into(), targets, path: path.into(), honor_labels: false, labels: Vec::new() }
+        Self { name: name.into(), targets, path: path.into(), labels: Vec::new() }
     }
 
     fn yaml(&self) -> String {
-        let Self { name, targets, path, honor_labels, labels } = self;
+        let Self { name, targets, path, labels } = self;
         let targets: Vec<String> = targets.iter().map(|target| format!("\"{target}\"")).collect();
         let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
         format!(
-            "- job_name: {name}\n  metrics_path: {path}\n  honor_labels: {honor_labels}\n  \
+            "- job_name: {name}\n  metrics_path: {path}\n  \
              static_configs: [{{targets: [{}], labels: {{{}}}}}]\n",
             targets.join(", "),
             labels.join(", ")
@@ -77,7 +75,8 @@ impl Prometheus {
         let dir = tempfile::Builder::new().prefix("serin-prometheus-").tempdir().context("a directory for it")?;
         let every = every.as_millis();
         let jobs: String = jobs.iter().map(Job::yaml).collect();
-        let config = format!("global: {{scrape_interval: {every}ms, scrape_timeout: {every}ms}}\nscrape_configs:\n{jobs}");
+        let config =
+            format!("global: {{scrape_interval: {every}ms, scrape_timeout: {every}ms}}\nscrape_configs:\n{jobs}");
         std::fs::write(dir.path().join("prometheus.yml"), config).context("write its configuration")?;
         let [address] = ports::free()?;
         Ok(Some(Self { binary, address, child: None, dir }))

@@ -60,7 +60,7 @@ async fn what_is_not_one_number_is_told_in_prometheus_own_words() {
 #[tokio::test]
 async fn who_does_not_answer_in_time_or_without_end_could_not_be_measured() {
     let mut bench = Bench::new();
-    let address = nobody().await;
+    let address = nobody();
     assert_eq!(bench.measure(prometheus(format!("http://{address}"), None)).await, error("connection refused"));
     // It accepts, and says nothing.
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free address");
