@@ -19,6 +19,8 @@ mod patches;
 mod picky;
 #[path = "e2e/polling.rs"]
 mod polling;
+#[path = "e2e/prometheus.rs"]
+mod prometheus;
 #[path = "e2e/protocol.rs"]
 mod protocol;
 #[path = "e2e/proxies.rs"]

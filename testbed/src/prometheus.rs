@@ -54,6 +54,7 @@ impl Job {
 #[derive(Debug)]
 pub struct Prometheus {
     binary: PathBuf,
+    every: Duration,
     address: SocketAddr,
     child: Option<Child>,
     /// Holds configuration, storage and log; removed at the end.
@@ -61,25 +62,34 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that is not started yet, and then scrapes at this interval; the binary is `PROMETHEUS`, or what
-    /// `scripts/prometheus` finds. `None` where there is none, which is said on standard error for `what` is skipped.
+    /// One that is not started yet, and scrapes nothing; the binary is `PROMETHEUS`, or what `scripts/prometheus` finds.
+    /// `None` where there is none, which is said on standard error for `what` is skipped.
     ///
     /// # Errors
     /// When no port or directory can be had for it.
-    pub fn new(what: &str, every: Duration, jobs: &[Job]) -> Result<Option<Self>> {
+    pub fn new(what: &str, every: Duration) -> Result<Option<Self>> {
         let Some(binary) = provided("PROMETHEUS", "scripts/prometheus")? else {
             // Not `eprintln!`, which a test that passes does not show.
             writeln!(std::io::stderr(), "SKIPPED: {what}: no Prometheus here (see scripts/prometheus)")?;
             return Ok(None);
         };
         let dir = tempfile::Builder::new().prefix("serin-prometheus-").tempdir().context("a directory for it")?;
-        let every = every.as_millis();
+        let [address] = ports::free()?;
+        let prometheus = Self { binary, every, address, child: None, dir };
+        prometheus.scrape(&[])?;
+        Ok(Some(prometheus))
+    }
+
+    /// What it scrapes once it is started.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub fn scrape(&self, jobs: &[Job]) -> Result<()> {
+        let every = self.every.as_millis();
         let jobs: String = jobs.iter().map(Job::yaml).collect();
         let config =
             format!("global: {{scrape_interval: {every}ms, scrape_timeout: {every}ms}}\nscrape_configs:\n{jobs}");
-        std::fs::write(dir.path().join("prometheus.yml"), config).context("write its configuration")?;
-        let [address] = ports::free()?;
-        Ok(Some(Self { binary, address, child: None, dir }))
+        std::fs::write(self.dir.path().join("prometheus.yml"), config).context("write its configuration")
     }
 
     /// Where it answers, running or not.

@@ -89,9 +89,8 @@ async fn world() -> Result<Option<(Prometheus, Exporter, Arc<AtomicU64>)>> {
             job
         })
         .collect();
-    let Some(mut prometheus) = Prometheus::new("templates at a real Prometheus", EVERY, &jobs)? else {
-        return Ok(None);
-    };
+    let Some(mut prometheus) = Prometheus::new("templates at a real Prometheus", EVERY)? else { return Ok(None) };
+    prometheus.scrape(&jobs)?;
     prometheus.start().await?;
     wait::until("a window full of scrapes", DEADLINE, || async {
         let scrapes = exporter.scrapes(names.len());
@@ -144,7 +143,7 @@ async fn each_template_gives_the_number_that_was_put_in() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_not_one_number_is_told_in_its_words() -> Result<()> {
-    let Some(mut prometheus) = Prometheus::new("queries at a real Prometheus", EVERY, &[])? else { return Ok(()) };
+    let Some(mut prometheus) = Prometheus::new("queries at a real Prometheus", EVERY)? else { return Ok(()) };
     prometheus.start().await?;
     let refused = "bad_data: invalid parameter \"query\": ";
     for (query, expected) in [
