@@ -143,7 +143,7 @@ async fn while_prometheus_is_away_a_step_holds_and_then_goes_on() -> Result<()> 
         rest.strip_suffix(" times running, holds: connection refused")?.parse::<u32>().ok()
     };
     let begun = scene.until("the error", |release| times(release).is_some()).await?;
-    let later = times(&begun).unwrap_or_default() + 3;
+    let later = times(&begun).unwrap_or_default() + 2;
     let held = scene.until("more errors", |release| times(release).is_some_and(|times| times >= later)).await?;
     ensure!(held["phase"] == "PHASE_PROGRESSING" && held["actualWeight"] == 10.0, "{held:#}");
     let journal = scene.journal().await?;

@@ -35,7 +35,7 @@ async fn each_sink_is_told_what_it_wants_in_its_own_form_and_nothing_of_the_past
 #[tokio::test]
 async fn a_sink_that_is_down_is_told_when_it_is_up_and_no_other_waits_for_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (down, up) = (nobody().await, Server::start(|_| (200, String::new())).await);
+    let (down, up) = (nobody(), Server::start(|_| (200, String::new())).await);
     let scene = Scene::start(directory.path(), vec![sink(Webhook, down, &[]), sink(Webhook, up.address, &[])]);
     scene.told(2, 0).await;
     scene.happens((1..=3).map(promoted));
@@ -84,7 +84,7 @@ async fn a_sink_that_wants_more_than_before_is_told_from_then_on() {
 async fn after_ten_tries_a_sink_goes_without() {
     let directory = tempfile::tempdir().expect("a directory");
     let begun = Instant::now();
-    let scene = Scene::start(directory.path(), vec![sink(Webhook, nobody().await, &[])]);
+    let scene = Scene::start(directory.path(), vec![sink(Webhook, nobody(), &[])]);
     while scene.store.notified().expect("a store").is_empty() {
         sleep(Duration::from_millis(1)).await;
     }

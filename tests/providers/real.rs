@@ -17,14 +17,22 @@ use serin_testbed::prometheus::{Job, Prometheus};
 use serin_testbed::wait;
 
 use crate::bench::{Bench, error};
-use exporter::{Exporter, Moment};
+use exporter::{Exporter, Exposed, Moment};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(200);
 /// What is looked at is this old at most.
 const WINDOW: &str = "2s";
+/// The same where something happens once, which must not be gone before it is seen.
+const LONG_WINDOW: &str = "1m";
 /// How many scrapes it takes until there are so many in a window.
 const FULL: u64 = 12;
+
+/// What an exporter shows of a service.
+type Shown = fn(&str, Moment) -> String;
+/// Exporters with a label `service`: shown of a second service, as the target of one that has this label itself.
+const HAVE_SERVICE: [&str; 2] = ["nginx", "traefik"];
+const OF_A_SERVICE: &str = "-of-a-service";
 
 /// Asks a Prometheus.
 async fn measured(prometheus: &Prometheus, query: &str) -> Outcome {
@@ -38,6 +46,7 @@ fn about(name: &str, service: &str) -> String {
     fill_in(query, |place| match place {
         "service" => Some(service),
         "canary" => Some("v2"),
+        "window" if name == "kube-restarts" => Some(LONG_WINDOW),
         "window" => Some(WINDOW),
         other => panic!("{name} takes {other}"),
     })
@@ -57,11 +66,9 @@ async fn comes_to(prometheus: &Prometheus, name: &str, service: &str, expected: 
 
 /// All exporters, the container's restarts, and a Prometheus that has scraped a window full of them.
 async fn world() -> Result<Option<(Prometheus, Exporter, Arc<AtomicU64>)>> {
-    type Exposed = Box<dyn Fn(Moment) -> String + Send + Sync>;
     let restarts = Arc::new(AtomicU64::new(0));
     let so_far = Arc::clone(&restarts);
-    let mut paths: BTreeMap<String, Exposed> = BTreeMap::new();
-    let shown: [(&str, fn(&str, Moment) -> String); 6] = [
+    let shown: [(&str, Shown); 6] = [
         ("cadvisor", exported::cadvisor),
         ("istio", exported::istio),
         ("linkerd", exported::linkerd),
@@ -69,13 +76,15 @@ async fn world() -> Result<Option<(Prometheus, Exporter, Arc<AtomicU64>)>> {
         ("otel", exported::otel),
         ("traefik", exported::traefik),
     ];
+    let mut paths: BTreeMap<String, Exposed> = BTreeMap::new();
     for (name, exposed) in shown {
         paths.insert(format!("/{name}"), Box::new(move |moment| exposed("checkout", moment)));
-        if ["nginx", "traefik"].contains(&name) {
-            paths.insert(format!("/{name}-of-a-service"), Box::new(move |moment| exposed("basket", moment)));
+        if HAVE_SERVICE.contains(&name) {
+            paths.insert(format!("/{name}{OF_A_SERVICE}"), Box::new(move |moment| exposed("basket", moment)));
         }
     }
-    paths.insert("/kube".into(), Box::new(move |_| exported::kube_state("checkout", so_far.load(Ordering::SeqCst))));
+    let kube_state = move |_| exported::kube_state("checkout", so_far.load(Ordering::SeqCst));
+    paths.insert("/kube".into(), Box::new(kube_state));
     let names: Vec<String> = paths.keys().cloned().collect();
     let exporter = Exporter::start(paths).await;
     let jobs: Vec<Job> = names
@@ -83,7 +92,7 @@ async fn world() -> Result<Option<(Prometheus, Exporter, Arc<AtomicU64>)>> {
         .map(|path| {
             let mut job = Job::new(&path[1..], vec![exporter.address], path);
             // As Prometheus' operator has it: the target's labels win over what it exposes.
-            if path.ends_with("-of-a-service") {
+            if path.ends_with(OF_A_SERVICE) {
                 job.labels = vec![("service".into(), "metrics".into()), ("namespace".into(), "ingress".into())];
             }
             job
@@ -124,14 +133,13 @@ async fn each_template_gives_the_number_that_was_put_in() -> Result<()> {
     let Some((prometheus, exporter, restarts)) = world().await? else { return Ok(()) };
     for (name, expected, within) in EXPECTED {
         comes_to(&prometheus, name, "checkout", expected, within).await?;
-        if name.starts_with("nginx") || name.starts_with("traefik") {
+        if HAVE_SERVICE.iter().any(|exporter| name.starts_with(exporter)) {
             comes_to(&prometheus, name, "basket", expected, within).await?;
         }
         // Of what has no series there is no number, not even none of the errors.
         assert_eq!(measured(&prometheus, &about(name, "absent")).await, Outcome::Nothing, "{name}");
     }
-    let quiet = measured(&prometheus, &about("kube-restarts", "checkout")).await;
-    assert_eq!(quiet, Outcome::Value(0.0));
+    comes_to(&prometheus, "kube-restarts", "checkout", 0.0, 0.0).await?;
     restarts.store(3, Ordering::SeqCst);
     comes_to(&prometheus, "kube-restarts", "checkout", 3.0, 0.2).await?;
     // Those of Envoy are asked of a real one: tests/e2e/prometheus.rs.

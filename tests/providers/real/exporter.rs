@@ -21,7 +21,7 @@ pub(crate) struct Moment {
 }
 
 /// What is exposed at a path.
-type Exposed = Box<dyn Fn(Moment) -> String + Send + Sync>;
+pub(crate) type Exposed = Box<dyn Fn(Moment) -> String + Send + Sync>;
 
 /// Ends when dropped.
 pub(crate) struct Exporter {
