@@ -24,7 +24,7 @@ use crate::rollout::engine::{Calls, Engine, EngineHandle, Inputs, Measurements};
 use crate::spec;
 use crate::store::redb::RedbStore;
 use crate::store::{History, Store};
-use crate::telemetry::{Telemetry, poll};
+use crate::telemetry::{Batches, Telemetry, poll};
 use crate::web::{self, Readiness, WebState};
 use crate::xds::{self, Cache, Proxies, listen};
 
@@ -89,7 +89,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         store: Arc::clone(&store) as Arc<dyn Store>,
         cache: cache.clone(),
         proxies: proxies.clone(),
-        reports,
+        reports: Batches::of(reports),
         focus: telemetry.focus(),
         answers,
         measured,

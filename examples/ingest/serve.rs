@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serin::rollout::engine::Desk;
 use serin::spec::{Loaded, Settings, SourceFile};
 use serin::store::redb::RedbStore;
-use serin::telemetry::Telemetry;
+use serin::telemetry::{Batches, Telemetry};
 use serin::xds::{Cache, Locality, Node, ProxyStatus, ResourceType, SyncState, TypeStatus, Variant, listen};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -20,14 +20,13 @@ use crate::{Args, Said, messages};
 
 /// As in the engine.
 const TICK: Duration = Duration::from_millis(250);
-const BATCH: usize = 256;
 /// As in the server.
 const REPORTS_WAITING: usize = 8192;
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let (sink, mut reports) = mpsc::channel(REPORTS_WAITING);
+    let (sink, reports) = mpsc::channel(REPORTS_WAITING);
     let telemetry = Telemetry::new(sink);
     tokio::spawn(listen::serve(
         listener,
@@ -43,13 +42,14 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         desk.take_specs(specs(args, moving, generation as u64 + 1)?, Timestamp::now()).await;
     }
     let fleet = fleet(args);
-    let (mut received, mut last, mut batch) = (0_u64, Instant::now(), Vec::with_capacity(BATCH));
+    let (mut received, mut last) = (0_u64, Instant::now());
+    let (mut reports, mut batch) = (Batches::of(reports), Vec::new());
     let mut known = None;
     let mut turns = tokio::time::interval(TICK);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            count = reports.recv_many(&mut batch, BATCH) => {
+            count = reports.next(&mut batch) => {
                 received += count as u64;
                 batch.drain(..).for_each(|report| desk.note(&report));
             }

@@ -31,16 +31,13 @@ use super::{Answer, Call, Command, CommandError, MeasureRequest, Measured, Relea
 use crate::model::World;
 use crate::spec::Loaded;
 use crate::store::Store;
-use crate::telemetry::{Focus, NodeReport};
+use crate::telemetry::{Batches, Focus};
 use crate::xds::{Cache, Proxies, Snapshot};
 
 /// Time between two turns when nothing hints at anything.
 const TICK: Duration = Duration::from_millis(250);
 /// Time that hints are collected for before a turn.
 const HINT_DELAY: Duration = Duration::from_millis(10);
-
-/// Reports that are taken in at a time, if so many wait.
-const REPORTS: usize = 256;
 
 /// An order and where to answer.
 #[derive(Debug)]
@@ -122,7 +119,7 @@ pub struct Inputs {
     /// How far the proxies are.
     pub proxies: Proxies,
     /// What the proxies count.
-    pub reports: mpsc::Receiver<NodeReport>,
+    pub reports: Batches,
     /// Which clusters they report one by one, and the sum of the others.
     pub focus: Focus,
     /// What those outside have answered, by release.
@@ -167,7 +164,7 @@ impl Engine {
     pub async fn run(mut self) {
         let mut proxies = self.inputs.proxies.changes();
         let mut stop = self.inputs.stop.clone();
-        let mut reports = Vec::with_capacity(REPORTS);
+        let mut reports = Vec::new();
         self.inputs.specs.mark_changed();
         // Only a turn moves it: however many orders and specs come, the guard looks in time.
         let mut next = tokio::time::Instant::now() + TICK;
@@ -176,7 +173,7 @@ impl Engine {
                 () = stopped(&mut stop) => return,
                 Some(order) = self.orders.recv() => self.carry_out(order).await,
                 Ok(()) = self.inputs.specs.changed() => self.read_specs().await,
-                1.. = self.inputs.reports.recv_many(&mut reports, REPORTS) => {
+                1.. = self.inputs.reports.next(&mut reports) => {
                     reports.drain(..).for_each(|report| self.desk.note(&report));
                 }
                 Some((release, answer)) = self.inputs.answers.recv() => {

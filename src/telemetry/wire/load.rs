@@ -53,7 +53,9 @@ impl<'a> LoadReport<'a> {
     /// # Errors
     /// When these bytes are no such message.
     pub fn read(message: &'a [u8]) -> Result<Self, Malformed> {
-        let mut report = Self::default();
+        let is_cluster = |field: &Result<_, Malformed>| matches!(field, Ok((2, _)));
+        let count = Fields::of(message).filter(is_cluster).count();
+        let mut report = Self { node: None, clusters: Vec::with_capacity(count) };
         for field in Fields::of(message) {
             match field? {
                 (1, _) if report.node.is_some() => return Err(Malformed("it has two nodes")),

@@ -293,7 +293,7 @@ async fn a_flood_of_orders_does_not_keep_the_guard_from_looking() {
         store: Arc::clone(&shelf) as Arc<dyn Store>,
         cache: Cache::new(),
         proxies: crate::xds::Proxies::default(),
-        reports,
+        reports: crate::telemetry::Batches::of(reports),
         focus: Default::default(),
         answers: tokio::sync::mpsc::channel(1).1,
         measured: tokio::sync::mpsc::channel(1).1,
