@@ -96,6 +96,11 @@ impl Clusters {
         self.with_care(CAREFUL)
     }
 
+    /// The same for bets on few errors. Where nothing fails nothing is learnt, and care would only make a clean canary wait.
+    pub(super) fn known_of_few(&self) -> f64 {
+        self.with_care(1.0)
+    }
+
     /// What to temper this window by, which is not learnt from yet.
     pub(super) fn sizes(&self, canary: &Arm, errors: Counts, baseline: &Arm, of_baseline: Counts) -> Sizes {
         let known = self.known();
@@ -103,8 +108,7 @@ impl Clusters {
         Sizes {
             worse: with(self.canary.after(errors, canary.spread).burst()),
             better: with(self.baseline.after(of_baseline, baseline.spread).burst()),
-            // Where nothing fails nothing is learnt, and care would only make a clean canary wait.
-            fewer: Size::from(self.with_care(1.0)),
+            fewer: Size::from(self.known_of_few()),
         }
     }
 

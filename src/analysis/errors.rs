@@ -99,6 +99,14 @@ impl Errors {
         }
     }
 
+    /// The same in the proof that they are fewer than a fixed rate.
+    pub(super) fn cluster_size_of_few(&self, metric: &ErrorsMetric) -> f64 {
+        match metric.cluster_size {
+            ClusterSize::Given(size) => finite_at_least_one(size),
+            ClusterSize::Estimated => self.clusters.known_of_few(),
+        }
+    }
+
     /// The e-value against "bad".
     pub(super) fn good(&self) -> LogE {
         self.proof.evidence()

@@ -17,7 +17,7 @@ use super::parts::{Part, Stakes};
 use super::place::Places;
 use super::reading::Readings;
 use super::{Counts, Evidence, Mark, Measurement, Metric, Verdict, Window, evidence};
-use crate::model::AnalysisPolicy;
+use crate::model::{AnalysisPolicy, ErrorsMetric};
 use standing::{Those, weakest};
 
 mod standing;
@@ -227,6 +227,12 @@ impl Judge {
             observed: self.observed,
             verdict: self.verdict(policy).reason().to_owned(),
         }
+    }
+
+    /// How many errors one cause is taken to make at once: in comparisons with the baseline, and in the proof that they are
+    /// fewer than the harmless rate.
+    pub fn cluster_sizes(&self, metric: &ErrorsMetric) -> (f64, f64) {
+        (self.errors.cluster_size(metric), self.errors.cluster_size_of_few(metric))
     }
 
     fn no_data(&self) -> String {

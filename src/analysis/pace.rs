@@ -50,8 +50,10 @@ pub struct Pace<'a> {
     pub metric: &'a ErrorsMetric,
     /// With which chances of being wrong.
     pub risk: Risk,
-    /// How many errors one cause makes at once.
+    /// How many errors one cause makes at once, in comparisons with the baseline.
     pub cluster_size: f64,
+    /// The same in the proof that they are fewer than the harmless rate.
+    pub cluster_size_of_few: f64,
     /// The last weight.
     pub to: Weight,
     /// The longest proof of one weight.
@@ -202,7 +204,7 @@ impl Pace<'_> {
         let bound = 2.0 * evidence::bound(self.risk.false_advance);
         let ratio = (BETTER.len() as f64 * bound).ln() / self.growth(weight, rate, self.metric.reject_ratio, &BETTER);
         let p1 = self.metric.harmless_rate;
-        let canary = self.requests_per_second * share(weight) * (1.0 / finite_at_least_one(self.cluster_size));
+        let canary = self.requests_per_second * share(weight) * (1.0 / finite_at_least_one(self.cluster_size_of_few));
         let absolute = BETS.map(|(part, stake)| {
             let clean = (-part * p1).ln_1p() - (-p1).ln_1p();
             let needed = (bound / stake).ln();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Record;
 use super::evidence::Basis;
-use super::state::{Progress, Rollout, State};
+use super::state::{Progress, Rollout, Stage, State};
 use crate::analysis::{Compared, Explanation, Judge};
 use crate::model::AnalysisPolicy;
 
@@ -119,8 +119,10 @@ fn on_one_line(text: &str) -> String {
 impl Rollout {
     /// Why a canary on its way stands as it does; nothing before there was anything to look at.
     pub(super) fn explain(&self, progress: &Progress, policy: &AnalysisPolicy) -> Option<Explanation> {
+        let has_begun = progress.stage != Stage::Preparing || progress.wave > 0;
         let compared = Compared { canary: &progress.canary, baseline: self.baseline(), requests: self.requests() };
-        (progress.judge.windows() > 0).then(|| progress.judge.explain(progress.judge.asked(policy), compared))
+        (has_begun && progress.judge.windows() > 0)
+            .then(|| progress.judge.explain(progress.judge.asked(policy), compared))
     }
 
     /// The same of a candidate of an experiment.

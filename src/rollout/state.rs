@@ -164,6 +164,9 @@ pub struct Progress {
     /// For how long the present step has made no progress that was its own to make.
     #[serde(default)]
     pub stalled: Duration,
+    /// For how long the predecessor was looked at before a switch at once.
+    #[serde(default)]
+    pub looked: Duration,
     /// For how long no endpoint of the canary has been healthy.
     #[serde(default)]
     pub dead: Duration,

@@ -18,6 +18,7 @@ mod progress;
 mod reconcile;
 mod retire;
 mod step;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -17,6 +17,7 @@ fn pace(metric: &ErrorsMetric, requests_per_second: f64, error_rate: f64) -> Pac
         metric,
         risk: AnalysisPolicy::default().risk,
         cluster_size: 1.0,
+        cluster_size_of_few: 1.0,
         to: percent(50.0),
         max: Duration::from_secs(600),
         left: None,

@@ -74,12 +74,14 @@ impl Progress {
     pub(in crate::rollout) fn pace<'a>(&self, policy: &'a AnalysisPolicy) -> Option<Pace<'a>> {
         let Some(Step::Auto { to, max, within, .. }) = self.steps.get(self.step) else { return None };
         let metric = policy.errors.as_ref().filter(|metric| !metric.dry_run)?;
+        let (cluster_size, cluster_size_of_few) = self.judge.cluster_sizes(metric);
         Some(Pace {
             requests_per_second: self.climb.requests_per_second(),
             baseline: self.climb.baseline,
             metric,
             risk: policy.risk,
-            cluster_size: self.judge.evidence(policy).cluster_size,
+            cluster_size,
+            cluster_size_of_few,
             to: *to,
             max: *max,
             left: within.map(|within| within.saturating_sub(self.climb.spent)),

@@ -138,6 +138,11 @@ fn called(calling: &Calling) -> String {
 fn doing(rollout: &Rollout, progress: &Progress, release: &Release, fleet: &FleetState) -> String {
     let what = progress.steps.get(progress.step).map(ToString::to_string).unwrap_or_default();
     match &progress.stage {
+        Stage::Preparing
+            if progress.wave == 0 && !progress.looked.is_zero() && fleet.is_settled() && fleet.is_unhindered() =>
+        {
+            format!("no traffic to {} yet: looks at what {} is like before the switch", progress.canary, rollout.stable)
+        }
         Stage::Preparing => format!("no traffic to {} yet{}", progress.canary, unready(fleet)),
         Stage::Settling => format!("{what}{}{}", at(progress), outstanding(fleet)),
         Stage::Pausing { spent } => format!("{what}, {} s are over{}", spent.as_secs(), outstanding(fleet)),

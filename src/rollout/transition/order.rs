@@ -104,6 +104,10 @@ impl Applying<'_> {
             return self.refused(&format!("{denied}; take the window out of its spec to go on all the same"));
         }
         match &progress.stage {
+            Stage::Preparing if !progress.looked.is_zero() && progress.wave == 0 => {
+                let stable = &self.rollout.stable;
+                return self.refused(&format!("it looks at what {stable} is like first, for a few seconds: try again"));
+            }
             Stage::Preparing => {
                 return self.refused("not every proxy has accepted its cluster yet, so no traffic can be sent there");
             }

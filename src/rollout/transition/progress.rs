@@ -35,8 +35,8 @@ impl Applying<'_> {
             let share = progress.compared(&self.rollout.stable);
             progress.climb.observe(window, share, policy);
         }
-        // Of a version without traffic nothing can be seen.
-        let window = seen.window.as_ref().filter(|_| progress.stage != Stage::Preparing);
+        let window = self.evidence_of(&progress, &seen);
+        let window = window.as_deref();
         let speaks = |window: &Window| window.has_data() && window.silent_share() <= policy.silent_limit;
         let has_data = window.is_some_and(speaks);
         if let Some(window) = window {
@@ -94,7 +94,9 @@ impl Applying<'_> {
             progress.climb.spent += seen.elapsed;
         }
         match (progress.stage.clone(), present) {
-            (Stage::Preparing, _) if self.context.is_served(&progress.canary) => self.enter_step(progress, 0),
+            (Stage::Preparing, _) if self.context.is_served(&progress.canary) => {
+                self.prepared(progress, seen.elapsed);
+            }
             (Stage::Settling, present) => self.settled(progress, present, seen.fleet.proxies),
             (
                 Stage::Pausing { spent },

@@ -158,6 +158,7 @@ impl Applying<'_> {
             wave: 0,
             rolling,
             stalled: std::time::Duration::ZERO,
+            looked: std::time::Duration::ZERO,
             dead: std::time::Duration::ZERO,
             exposed: std::time::Duration::ZERO,
             canary,

@@ -263,3 +263,76 @@ fn a_version_that_waits_for_others_with_all_the_traffic_goes_back_when_it_runs_n
     let context = Context { release: &wanted, service: Some(&gone), peers: &[other] };
     assert!(all_to_stable(&sees(Rollout { state, ..stable() }, second(), context).rollout));
 }
+
+#[test]
+fn how_long_a_proof_takes_is_told_also_where_nothing_fails() {
+    let weight = |percent: f64| Weight::from_percent(percent).expect("a weight");
+    let max = 3_600 * SECOND;
+    let auto = Step::Auto { from: Some(weight(10.0)), to: weight(10.0), max, within: None };
+    let mut wanted = release("v2", vec![auto]);
+    let estimated = ErrorsMetric { harmless_rate: 0.001, ..ErrorsMetric::default() };
+    wanted.analysis = AnalysisPolicy { errors: Some(estimated), ejections: None, ..AnalysisPolicy::default() };
+    let context = Context::of(&wanted);
+    let mut rollout = stable();
+    let (mut told, mut took) = (None, 0.0);
+    while !matches!(rollout.state, State::Promoting { .. }) {
+        let analyzes =
+            matches!(&rollout.state, State::Progressing(progress) if matches!(progress.stage, Stage::Analyzing { .. }));
+        let seen = Observation { window: analyzes.then(|| window(0, 900)), ..second() };
+        rollout = sees(rollout, seen, context).rollout;
+        took += if analyzes { 1.0 } else { 0.0 };
+        if let State::Progressing(progress) = &rollout.state {
+            told = progress.proof(&wanted.analysis).or(told);
+        }
+    }
+    let told = told.expect("the traffic was seen").as_secs_f64();
+    assert!((0.7 * took..1.5 * took).contains(&told), "it took {took} s, and {told} s were told");
+}
+
+/// A switch at once from a version of which 1 in 100 requests fail to one whose failures are so many in 100; without a
+/// first look when there is no traffic before.
+fn switched(failing: u64, steps: Vec<Step>) -> (Rollout, usize) {
+    let mut wanted = release("v2", steps);
+    wanted.analysis.errors = Some(ErrorsMetric { harmless_rate: 0.001, ..ErrorsMetric::default() });
+    let context = Context::of(&wanted);
+    let counts = |errors| Counts { requests: 1_000, errors }.into();
+    let (mut rollout, mut before) = (stable(), 0);
+    for _ in 0..120 {
+        let weight = rollout.plan().weight_of("v2");
+        let all = Window { canary: counts(10 * failing), baseline: Counts::default().into(), ..window(0, 0) };
+        let none = Window { canary: Counts::default().into(), baseline: counts(10), ..window(0, 0) };
+        let seen = if weight == Weight::FULL { all } else { none };
+        let transition = sees(rollout, Observation { window: Some(seen), ..second() }, context);
+        rollout = transition.rollout;
+        let is_measured = transition.records.iter().any(|record| matches!(record, Record::Measured { .. }));
+        before += usize::from(is_measured && rollout.plan().weight_of("v2") == Weight::ZERO);
+    }
+    (rollout, before)
+}
+
+#[test]
+fn a_switch_at_once_knows_what_its_predecessor_was_like() {
+    let steps = || vec![share(100.0), Step::Watch { duration: 60 * SECOND }];
+    let (as_good, looked) = switched(1, steps());
+    assert_eq!((as_good.stable.as_str(), &as_good.state), ("v2", &State::Healthy));
+    // As much of it is in the journal as was looked at.
+    assert_eq!(looked, 5);
+    let (worse, _) = switched(3, steps());
+    assert!(matches!(&worse.state, State::Reverted { canary, .. } if canary == "v2"), "{:?}", worse.state);
+    // What is compared side by side learns it on the way.
+    let (_, looked) = switched(1, vec![share(5.0), Step::Pause(Some(SECOND))]);
+    assert_eq!(looked, 0);
+}
+
+#[test]
+fn what_waits_to_switch_is_not_looked_at_for_ever() {
+    let wanted = release("v2", vec![share(100.0), Step::Watch { duration: 60 * SECOND }]);
+    let gone = service(&[("v1", &[1]), ("v2", &[])]);
+    let context = Context { service: Some(&gone), ..Context::of(&wanted) };
+    let mut rollout = stable();
+    for _ in 0..60 {
+        let transition = sees(rollout, Observation { window: Some(window(0, 900)), ..second() }, context);
+        assert!(!transition.records.iter().any(|record| matches!(record, Record::Measured { .. })));
+        rollout = transition.rollout;
+    }
+}
