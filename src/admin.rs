@@ -36,6 +36,7 @@ use self::proto::spec_service_server::SpecServiceServer;
 use crate::endpoints::Registry;
 use crate::rollout::engine::EngineHandle;
 use crate::store::History;
+use crate::telemetry::Telemetry;
 use crate::xds::{Cache, Proxies};
 
 /// The generated messages, clients and servers of `proto/serin/v1`.
@@ -74,18 +75,28 @@ macro_rules! limited {
     };
 }
 
+/// What is known of the proxies.
+pub struct Fleet {
+    /// What they are to have.
+    pub cache: Cache,
+    /// Which there are, and what they have.
+    pub proxies: Proxies,
+    /// What they report.
+    pub telemetry: Telemetry,
+}
+
 /// The services of `serin.v1`, with reflection (v1 and v1alpha) and health.
 ///
 /// `stop` becomes true when it is time to stop: then health says `NOT_SERVING`, and the watches end.
 pub fn routes(
     engine: EngineHandle,
     history: Arc<dyn History>,
-    cache: Cache,
-    proxies: Proxies,
+    fleet: Fleet,
     endpoints: Registry,
     stop: watch::Receiver<bool>,
 ) -> Routes {
     let releases = release::ReleaseApi { engine: engine.clone(), history: Arc::clone(&history), stop: stop.clone() };
+    let Fleet { cache, proxies, telemetry } = fleet;
     let snapshots = snapshot::SnapshotApi { engine: engine.clone(), history };
     let quarantine =
         quarantine::QuarantineApi { engine: engine.clone(), cache: cache.clone(), proxies: proxies.clone() };
@@ -93,7 +104,7 @@ pub fn routes(
     Routes::default()
         .add_service(limited!(ReleaseServiceServer::new(releases)))
         .add_service(limited!(SnapshotServiceServer::new(snapshots)))
-        .add_service(limited!(ProxyServiceServer::new(proxy::ProxyApi { cache, proxies })))
+        .add_service(limited!(ProxyServiceServer::new(proxy::ProxyApi { cache, proxies, telemetry })))
         .add_service(limited!(QuarantineServiceServer::new(quarantine)))
         .add_service(limited!(SpecServiceServer::new(spec::SpecApi { engine })))
         .add_service(limited!(EndpointServiceServer::new(endpoint::EndpointApi { endpoints })))

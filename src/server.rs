@@ -123,7 +123,8 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let routes = discovery.routes(status.routes(telemetry.routes(Routes::default())));
     let xds_server = listen::serve(xds_socket, routes, stalls.clone(), until(stopped.clone()));
     let history = Arc::clone(&store) as Arc<dyn History>;
-    let admin = admin::routes(handle.clone(), history, cache.clone(), proxies.clone(), registry, stopped.clone());
+    let fleet = admin::Fleet { cache: cache.clone(), proxies: proxies.clone(), telemetry: telemetry.clone() };
+    let admin = admin::routes(handle.clone(), history, fleet, registry, stopped.clone());
     let admin_server = limits::admin_side()
         .add_routes(status.routes(admin))
         .serve_with_incoming_shutdown(TcpListenerStream::new(admin_socket), until(stopped.clone()));

@@ -11,6 +11,7 @@ use crate::analysis::{Evidence, Explanation, Finding};
 use crate::rollout::engine::View;
 use crate::rollout::{Failed, Phase, ReleaseStatus, ShareStatus, Told};
 use crate::store::{JournalEntry, SnapshotRecord};
+use crate::telemetry::{Channel, LastReport};
 use crate::xds::{
     self, Compared, Held, Parked, ProxyStatus, ResourceType, ResourceVersion, SyncState, TypeStatus, Variant,
 };
@@ -130,7 +131,7 @@ pub(super) fn told(told: &Told) -> proto::ExplainReleaseResponse {
         at: Some(timestamp(decision.at)),
         kind: decision.record.kind().to_owned(),
         headline: decision.record.headline().unwrap_or_default(),
-        reason: decision.record.reason().unwrap_or_default().to_owned(),
+        reason: decision.reason().unwrap_or_default().to_owned(),
         explanation: decision.record.explanation().map(explanation),
     });
     let present = told.present.as_ref().map(|present| proto::Present {
@@ -204,8 +205,8 @@ pub(super) fn resource(resource: &xds::Resource, json: Option<String>) -> proto:
     }
 }
 
-/// A proxy.
-pub(super) fn proxy(status: &ProxyStatus) -> proto::Proxy {
+/// A proxy, and the last that was heard of its requests.
+pub(super) fn proxy(status: &ProxyStatus, report: Option<LastReport>) -> proto::Proxy {
     let node = &status.node;
     proto::Proxy {
         id: node.id.clone(),
@@ -228,13 +229,29 @@ pub(super) fn proxy(status: &ProxyStatus) -> proto::Proxy {
         zone: node.locality.zone.clone(),
         types: status.types.iter().map(|(resource_type, status)| proxy_type(*resource_type, status)).collect(),
         held: String::new(),
+        telemetry: telemetry(report).into(),
+        reported_at: report.and_then(|report| SystemTime::now().checked_sub(report.ago)).map(system_time),
+    }
+}
+
+fn telemetry(report: Option<LastReport>) -> proto::TelemetryChannel {
+    match report.map(|report| report.channel) {
+        None => proto::TelemetryChannel::None,
+        Some(Channel::Metrics) => proto::TelemetryChannel::Metrics,
+        Some(Channel::Loads) => proto::TelemetryChannel::Loads,
+        Some(Channel::Polled) => proto::TelemetryChannel::Polled,
     }
 }
 
 /// A proxy with what it is not sent, and why: `compared` is what it is to have against what it has, `held` why its group's
 /// newest snapshot is not everywhere.
-pub(super) fn proxy_in_full(status: &ProxyStatus, compared: &[Compared<'_>], held: Option<&Held>) -> proto::Proxy {
-    let mut shown = proxy(status);
+pub(super) fn proxy_in_full(
+    status: &ProxyStatus,
+    report: Option<LastReport>,
+    compared: &[Compared<'_>],
+    held: Option<&Held>,
+) -> proto::Proxy {
+    let mut shown = proxy(status, report);
     for of in &mut shown.types {
         let of_type = compared.iter().filter(|one| one.resource_type.type_url() == of.type_url);
         of.held_back = of_type.filter_map(|one| one.held_back).map(held_back).collect();
@@ -365,7 +382,7 @@ mod tests {
             (trial(&["edge-2", "edge-3"]), "tried at edge-2, edge-3 first"),
             (Some(Held::Stopped("edge-2 crashed".into())), "stopped at the first proxies: edge-2 crashed"),
         ] {
-            assert_eq!(proxy_in_full(&status, &[], held.as_ref()).held, words);
+            assert_eq!(proxy_in_full(&status, None, &[], held.as_ref()).held, words);
         }
     }
 }

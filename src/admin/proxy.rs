@@ -8,17 +8,20 @@ use super::error::AdminError;
 use super::proto::{self, proxy_service_server::ProxyService};
 use super::snapshot::diff;
 use super::{convert, off_the_runtime};
+use crate::telemetry::{LastReport, Telemetry};
 use crate::xds::{Cache, Held, Parked, Proxies, ProxyStatus, ResourceType, Snapshot, compare};
 
 /// Reads the registry of proxies, and what is intended for them.
 pub(super) struct ProxyApi {
     pub(super) cache: Cache,
     pub(super) proxies: Proxies,
+    pub(super) telemetry: Telemetry,
 }
 
 /// A proxy, and what its group is to have.
 struct Found {
     proxy: ProxyStatus,
+    report: Option<LastReport>,
     intended: Option<Arc<Snapshot>>,
     parked: Vec<Parked>,
     held: Option<Held>,
@@ -31,14 +34,15 @@ impl ProxyApi {
         let intended = group.and_then(|group| self.cache.current(group));
         let parked = group.map(|group| self.cache.parked(group)).unwrap_or_default();
         let held = group.and_then(|group| self.cache.held(group));
-        Ok(Found { proxy, intended, parked, held })
+        let report = self.telemetry.last_report(&proxy.node.id);
+        Ok(Found { proxy, report, intended, parked, held })
     }
 }
 
 impl Found {
     fn shown(&self) -> proto::Proxy {
         let compared = compare(&self.proxy, self.intended.as_deref(), &self.parked);
-        convert::proxy_in_full(&self.proxy, &compared, self.held.as_ref())
+        convert::proxy_in_full(&self.proxy, self.report, &compared, self.held.as_ref())
     }
 
     fn diff(&self, wanted: Option<ResourceType>) -> Result<Vec<proto::ResourceDiff>, AdminError> {
@@ -66,7 +70,8 @@ impl ProxyService for ProxyApi {
         proxies.retain(|proxy| group.is_empty() || proxy.group.as_deref() == Some(group.as_str()));
         // The sort is stable and the list is by id already.
         proxies.sort_by(|a, b| a.group.cmp(&b.group));
-        Ok(Response::new(proto::ListProxiesResponse { proxies: proxies.iter().map(convert::proxy).collect() }))
+        let shown = |proxy: &ProxyStatus| convert::proxy(proxy, self.telemetry.last_report(&proxy.node.id));
+        Ok(Response::new(proto::ListProxiesResponse { proxies: proxies.iter().map(shown).collect() }))
     }
 
     async fn get_proxy(

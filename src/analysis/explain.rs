@@ -27,6 +27,15 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// The same where it does not advance although it could: `what` says why not.
+    #[must_use]
+    pub fn but(mut self, what: &str) -> Self {
+        if let Some(said) = self.evidence.strip_suffix("advances") {
+            self.evidence = format!("{said}good enough, but {what}");
+        }
+        self
+    }
+
     /// The three lines.
     pub fn lines(&self) -> [&str; 3] {
         [&self.compared, &self.evidence, &self.over]

@@ -14,6 +14,7 @@ use super::snapshots::type_url;
 use super::text::{age, on_one_line, or_nothing};
 use crate::admin::proto::{
     DiffProxyRequest, GetProxyRequest, ListProxiesRequest, ListProxiesResponse, Proxy, ProxyType, SyncState,
+    TelemetryChannel,
 };
 use crate::xds::ResourceType;
 
@@ -21,7 +22,8 @@ use crate::xds::ResourceType;
 ///
 /// SYNCED: it acknowledged the newest. STALE: it has not answered yet, or the newest is kept from it. NACKED: it rejected
 /// it (`proxies NAME` shows its words). NOT SENT: nothing was sent yet. -: it does not ask for this type. Beside what is
-/// not synced stands for how long.
+/// not synced stands for how long. REPORTS: how its requests are counted (METRICS: its metrics stream, LOADS: load reports
+/// alone, POLLED: its admin interface is asked, NONE: nothing has come for ten minutes), and when the last came.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(after_help = "Examples:\n  serin proxies\n  serin proxies --group edge\n  serin proxies edge-1\n  \
@@ -137,11 +139,11 @@ fn names(got: &ListProxiesResponse) -> String {
     got.proxies.iter().map(|proxy| on_one_line(&proxy.id) + "\n").collect()
 }
 
-const HEADING: [&str; 9] = ["NAME", "GROUP", "AGENT", "VARIANT", "CDS", "EDS", "LDS", "RDS", "AGE"];
+const HEADING: [&str; 10] = ["NAME", "GROUP", "AGENT", "VARIANT", "CDS", "EDS", "LDS", "RDS", "REPORTS", "AGE"];
 
 /// A row per proxy; `AGE` is that of its stream, or how long it has been gone.
 fn list(proxies: &[Proxy], now: Timestamp, style: Style) -> String {
-    let rows: Vec<[Cell; 9]> = proxies
+    let rows: Vec<[Cell; 10]> = proxies
         .iter()
         .map(|proxy| {
             let [cds, eds, lds, rds] = ResourceType::CORE.map(|of| sync_of(proxy, of, now));
@@ -159,6 +161,7 @@ fn list(proxies: &[Proxy], now: Timestamp, style: Style) -> String {
                 eds,
                 lds,
                 rds,
+                reports(proxy, now),
                 since,
             ]
         })
@@ -187,6 +190,18 @@ fn sync(of: &ProxyType, now: Option<Timestamp>) -> Cell {
         (Some(now), Some(since)) => Cell::toned(format!("{word} {}", age(Some(since), now)), tone),
         (None, _) | (_, None) => Cell::toned(word, tone),
     }
+}
+
+/// How its requests are counted, and when the last report of them came.
+fn reports(proxy: &Proxy, now: Timestamp) -> Cell {
+    let word = match proxy.telemetry() {
+        TelemetryChannel::Unspecified => return or_nothing("").into(),
+        TelemetryChannel::None => return Cell::toned("NONE", Tone::Faint),
+        TelemetryChannel::Metrics => "METRICS",
+        TelemetryChannel::Loads => "LOADS",
+        TelemetryChannel::Polled => "POLLED",
+    };
+    format!("{word} {}", age(proxy.reported_at.as_ref(), now)).into()
 }
 
 fn gone(proxy: &Proxy, now: Timestamp) -> String {

@@ -8,14 +8,14 @@ use super::Record;
 use super::evidence::Basis;
 use super::state::{Progress, Rollout, Stage, State};
 use crate::analysis::{Compared, Explanation, Judge};
-use crate::model::AnalysisPolicy;
+use crate::model::{AnalysisPolicy, Release, Step};
 
 /// A decision of a journal, and what goes on now: the same for the API, the command line and the web page.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Told {
     /// The decision; none where nothing was decided yet.
     pub decision: Option<Decision>,
-    /// What goes on now; none of a release at rest.
+    /// What goes on now; of a release at rest only where nothing was decided.
     pub present: Option<Present>,
 }
 
@@ -28,6 +28,15 @@ pub struct Decision {
     pub at: Timestamp,
     /// What was decided.
     pub record: Record,
+    /// The verdict that it followed from, where it says nothing of its own.
+    pub verdict: Option<String>,
+}
+
+impl Decision {
+    /// Why, in its own words or those of its verdict.
+    pub fn reason(&self) -> Option<&str> {
+        self.record.reason().or(self.verdict.as_deref())
+    }
 }
 
 /// What goes on.
@@ -83,9 +92,9 @@ impl Told {
         let mut text = String::new();
         match &self.decision {
             None => text.push_str("nothing was decided yet\n"),
-            Some(Decision { sequence, at, record }) => {
+            Some(decision @ Decision { sequence, at, record, .. }) => {
                 let _ = writeln!(text, "{} at {at:.3}, entry {sequence}", record.headline().unwrap_or_default());
-                if let Some(reason) = record.reason() {
+                if let Some(reason) = decision.reason() {
                     let _ = writeln!(text, "  because: {}", on_one_line(reason));
                 }
                 lines(&mut text, record.explanation());
@@ -133,12 +142,42 @@ impl Rollout {
         )
     }
 
-    /// Why the present state is as it is.
-    pub fn explanation(&self, policy: &AnalysisPolicy) -> Option<Explanation> {
+    /// What a decision that comes from outside stands on.
+    pub(super) fn explanation(&self, policy: &AnalysisPolicy) -> Option<Explanation> {
         match &self.state {
             State::Progressing(progress) => self.explain(progress, policy),
             _ => None,
         }
+    }
+
+    /// Why the present state is as it is, and what it waits for where it is good enough.
+    pub(super) fn explain_present(&self, release: &Release) -> Option<Explanation> {
+        let explanation = self.explanation(&release.analysis)?;
+        Some(match self.awaits(release) {
+            Some(what) => explanation.but(&format!("waits for {what}")),
+            None => explanation,
+        })
+    }
+
+    /// What keeps a canary that is good enough from going on.
+    fn awaits(&self, release: &Release) -> Option<String> {
+        let State::Progressing(progress) = &self.state else { return None };
+        let step = progress.steps.get(progress.step);
+        Some(match &progress.stage {
+            _ if self.held => "`resume`".into(),
+            _ if release.paused => "its spec (`paused: true`)".into(),
+            _ if self.waits.is_some() => "what is said above".into(),
+            Stage::Waiting { .. } => "a person (`promote`)".into(),
+            Stage::Pausing { .. } => format!("the end of `{}`", step?),
+            Stage::Analyzing { .. } if matches!(step, Some(Step::Watch { .. } | Step::Holdback(_))) => {
+                format!("the end of `{}`", step?)
+            }
+            Stage::Settling => "the proxies, which have to acknowledge it".into(),
+            Stage::Calling(calling) => format!("the hook {}", calling.hook.name),
+            Stage::Replacing => "its endpoints, which are being replaced".into(),
+            Stage::Gate => "the releases that go together with it".into(),
+            Stage::Preparing | Stage::Analyzing { .. } => return None,
+        })
     }
 
     /// Which requests are counted, in words.
@@ -171,7 +210,8 @@ mod tests {
         };
         let at = Timestamp::UNIX_EPOCH;
         let present = Present { message: "back to v1".into(), since: Some(at), explanation: None };
-        let mut told = Told { decision: Some(Decision { sequence: 7, at, record }), present: Some(present) };
+        let mut told =
+            Told { decision: Some(Decision { sequence: 7, at, record, verdict: None }), present: Some(present) };
         let decided = "✖ reverted v2 at 1970-01-01T00:00:00.000Z, entry 7\n  because: too many errors\n  \
                        v2 37/412 (9.0%) failed\n  evidence 3.0e28 ≥ 100\n  over 42 s\n";
         assert_eq!(told.text(), format!("{decided}\nnow (since 1970-01-01T00:00:00.000Z): back to v1\n"));

@@ -270,12 +270,13 @@ impl Record {
     pub(super) fn explain(&mut self, why: &Explanation) {
         match self {
             Record::Judged { explanation, .. }
-            | Record::Held { explanation, .. }
-            | Record::Waiting { explanation, .. }
             | Record::StepBegun { explanation, .. }
             | Record::Promoting { explanation, .. }
             | Record::Reverting { explanation, .. } => {
                 explanation.get_or_insert_with(|| Box::new(why.clone()));
+            }
+            Record::Held { explanation, .. } | Record::Waiting { explanation, .. } => {
+                explanation.get_or_insert_with(|| Box::new(why.clone().but("it waits")));
             }
             _ => {}
         }

@@ -143,7 +143,7 @@ impl ReleaseStatus {
             proxies: fleet.proxies,
             proxies_in_force: fleet.in_force,
             evidence,
-            explanation: rollout.explanation(&release.analysis),
+            explanation: rollout.explain_present(release),
             started_at: rollout.started_at,
             changed_at: rollout.changed_at,
             shares: shares(rollout, recent),

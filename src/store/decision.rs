@@ -23,8 +23,13 @@ pub fn told(
     if newest.is_empty() && status.is_none() {
         return Ok(None);
     }
-    let decision = newest_of(history, release, last.unwrap_or(u64::MAX), Record::is_decision)?;
-    let goes_on = |status: &&ReleaseStatus| !matches!(status.phase, Phase::Healthy | Phase::Degraded);
+    let mut decision = newest_of(history, release, last.unwrap_or(u64::MAX), Record::is_decision)?;
+    if let Some(decision) = decision.as_mut().filter(|decision| decision.record.reason().is_none()) {
+        decision.verdict = verdict_before(history, release, decision.sequence)?;
+    }
+    // Of a release that was never carried out there is nothing else to tell.
+    let is_new = decision.is_none() && last.is_none();
+    let goes_on = |status: &&ReleaseStatus| is_new || !matches!(status.phase, Phase::Healthy | Phase::Degraded);
     let present = match status.filter(goes_on) {
         None => None,
         Some(status) => Some(Present {
@@ -34,6 +39,16 @@ pub fn told(
         }),
     };
     Ok(Some(Told { decision, present }))
+}
+
+/// The verdict that a decision followed from: what was told right before it.
+fn verdict_before(history: &dyn History, release: &str, sequence: u64) -> Result<Option<String>, StoreError> {
+    let Some(last) = sequence.checked_sub(1).filter(|last| *last > 0) else { return Ok(None) };
+    let before = newest_of(history, release, last, |record| !matches!(record, Record::Measured { .. }))?;
+    Ok(before.and_then(|before| match before.record {
+        Record::Judged { reason, .. } => Some(reason),
+        _ => None,
+    }))
 }
 
 /// When anything happened last that is more than a measurement.
@@ -58,7 +73,7 @@ fn newest_of(
             }
             let record: Record = serde_json::from_str(&entry.json).map_err(|e| StoreError::new(doing(), e))?;
             if is_wanted(&record) {
-                return Ok(Some(Decision { sequence: entry.sequence, at: entry.at, record }));
+                return Ok(Some(Decision { sequence: entry.sequence, at: entry.at, record, verdict: None }));
             }
         }
         match page.last().and_then(|entry| entry.sequence.checked_sub(1)) {

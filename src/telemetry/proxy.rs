@@ -38,6 +38,11 @@ impl Proxy {
         now.saturating_duration_since(self.heard) >= FORGET_AFTER
     }
 
+    /// When it was last heard of.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// Takes in a message of a stream. Returns the flush before it, when this one begins another. The flag says that
     /// the stream took over from another that is still open.
     pub(super) fn absorb(

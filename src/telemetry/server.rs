@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
+use super::channel::{Channel, LastReport, LoadsHeard};
 use super::focus::Focus;
 use super::load::Loads;
 use super::proxy::FORGET_AFTER;
@@ -45,6 +46,8 @@ struct Shared {
     streaming: Table,
     /// Those that are asked for their statistics.
     polled: Table,
+    /// Those that send load reports, also beside the others.
+    loading: LoadsHeard,
     tally: Tally,
     next_stream: AtomicU64,
     load_interval: Duration,
@@ -68,6 +71,7 @@ impl Telemetry {
             streaming: Table::new(focus.clone()),
             polled: Table::new(focus.clone()),
             focus,
+            loading: LoadsHeard::default(),
             tally: Tally::default(),
             next_stream: AtomicU64::new(1),
             load_interval,
@@ -95,6 +99,17 @@ impl Telemetry {
         self.shared.tally.of(node)
     }
 
+    /// How a proxy's requests (by node id) are counted, and when the last report of them came; none when nothing has come
+    /// for ten minutes.
+    pub fn last_report(&self, node: &str) -> Option<LastReport> {
+        let (shared, now) = (&self.shared, now());
+        let of = |channel, at: Instant| LastReport { channel, ago: now.saturating_duration_since(at) };
+        let streamed = || shared.streaming.heard(node, now).map(|at| of(Channel::Metrics, at));
+        let polled = || shared.polled.heard(node, now).map(|at| of(Channel::Polled, at));
+        let loads = || shared.loading.of(node, now).map(|at| of(Channel::Loads, at));
+        streamed().or_else(polled).or_else(loads)
+    }
+
     /// Ends all streams, now and from now on: a server's graceful shutdown waits for them.
     pub fn close(&self) {
         self.shared.closing.send_replace(true);
@@ -119,6 +134,7 @@ impl Shared {
         if once_a_minute(&self.swept, now) {
             self.streaming.sweep(now);
             self.polled.sweep(now);
+            self.loading.sweep(now);
             self.tally.forget(now, FORGET_AFTER);
         }
     }
@@ -140,6 +156,7 @@ impl Shared {
 
     fn absorb_load(&self, node: &Arc<str>, clusters: &[ClusterLoad<'_>], loads: &mut Loads) -> Result<(), Malformed> {
         let now = now();
+        self.loading.note(node, now);
         let is_counted = self.streaming.counts(node, now) || self.polled.counts(node, now);
         let report = match is_counted {
             true => loads.partial(node, clusters, now),

@@ -74,6 +74,11 @@ impl Table {
         self.proxies.get(node).is_some_and(|proxy| !proxy.is_forgotten(now))
     }
 
+    /// When the proxy was last heard of, if that is not too long ago.
+    pub(super) fn heard(&self, node: &str, now: Instant) -> Option<Instant> {
+        self.proxies.get(node).filter(|proxy| !proxy.is_forgotten(now)).map(|proxy| proxy.heard())
+    }
+
     /// Forgets a proxy: it begins anew when it reports again.
     pub(super) fn forget(&self, node: &str) {
         self.proxies.remove(node);

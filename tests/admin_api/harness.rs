@@ -17,6 +17,7 @@ use serin::rollout::engine::{EngineHandle, Order, View};
 use serin::rollout::{Command, CommandError, Failed, Phase, ReleaseStatus, ShareStatus};
 use serin::spec::{self, Loaded, SourceFile};
 use serin::store::{History, JournalEntry, SnapshotRecord, StoreError};
+use serin::telemetry::Telemetry;
 use serin::xds::{self, Cache, Grouping, Node, Proxies, Resource, ResourceType, ResourceVersion, Snapshot};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -67,7 +68,9 @@ impl Api {
             resolver: endpoints::system(),
             stop: stopping.clone(),
         });
-        let routes = admin::routes(handle, kept, cache.clone(), proxies.clone(), registry, stopping.clone());
+        let telemetry = Telemetry::new(mpsc::channel(1).0);
+        let fleet = admin::Fleet { cache: cache.clone(), proxies: proxies.clone(), telemetry };
+        let routes = admin::routes(handle, kept, fleet, registry, stopping.clone());
         let mut options = xds::Options::new(stopping.clone());
         options.goodbye = Duration::ZERO;
         let discovery = xds::Server::new(cache.clone(), proxies.clone(), Arc::new(ByCluster), options);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::super::output::{Cell, Style, Tone, table};
 use super::super::text::{age, on_one_line, plural, short_version};
 use super::{gone, short_type, sync};
-use crate::admin::proto::{HeldBack, Proxy, ProxyType};
+use crate::admin::proto::{HeldBack, Proxy, ProxyType, TelemetryChannel};
 
 /// One proxy in full.
 pub(super) fn show(proxy: &Proxy, now: Timestamp, style: Style) -> String {
@@ -24,6 +24,7 @@ pub(super) fn show(proxy: &Proxy, now: Timestamp, style: Style) -> String {
         ("Region", proxy.region.clone()),
         ("Zone", proxy.zone.clone()),
         ("Connected", since),
+        ("Reports", reports(proxy, now)),
         ("Held", proxy.held.clone()),
     ];
     let mut text: String = lines
@@ -63,6 +64,18 @@ fn types(proxy: &Proxy, now: Timestamp, style: Style) -> String {
         })
         .collect();
     table(["TYPE", "STATE", "ASKS FOR", "SENT", "IN FORCE", "REJECTED", "AGE"], &rows, style)
+}
+
+/// How its requests are counted, in words.
+fn reports(proxy: &Proxy, now: Timestamp) -> String {
+    let how = match proxy.telemetry() {
+        TelemetryChannel::Unspecified => return String::new(),
+        TelemetryChannel::None => return "none in ten minutes: its requests are not counted".to_owned(),
+        TelemetryChannel::Metrics => "its metrics stream",
+        TelemetryChannel::Loads => "load reports alone",
+        TelemetryChannel::Polled => "its admin interface is asked",
+    };
+    format!("{how}, the last {} ago", age(proxy.reported_at.as_ref(), now))
 }
 
 /// `all`, `2 names`, or both.

@@ -30,6 +30,8 @@ fn proxies() -> Vec<Proxy> {
             of(ResourceType::Listener, SyncState::Nacked),
             of(ResourceType::Route, SyncState::NotSent),
         ],
+        telemetry: TelemetryChannel::Polled.into(),
+        reported_at: ago(3),
         ..Proxy::default()
     };
     let gone = Proxy {
@@ -38,6 +40,7 @@ fn proxies() -> Vec<Proxy> {
         connected: false,
         disconnected_at: ago(30),
         types: vec![of(ResourceType::Cluster, SyncState::Synced)],
+        telemetry: TelemetryChannel::None.into(),
         ..Proxy::default()
     };
     vec![connected, gone]
@@ -46,9 +49,9 @@ fn proxies() -> Vec<Proxy> {
 #[test]
 fn a_row_per_proxy() {
     let expected = "\
-NAME     GROUP      AGENT          VARIANT   CDS      EDS   LDS         RDS           AGE
-edge-1   edge       envoy 1.40.0   delta     SYNCED   -     NACKED 5s   NOT SENT 5s   90s
-edge-2   NO FLEET   -              sotw      -        -     -           -             DISCONNECTED 30s
+NAME     GROUP      AGENT          VARIANT   CDS      EDS   LDS         RDS           REPORTS     AGE
+edge-1   edge       envoy 1.40.0   delta     SYNCED   -     NACKED 5s   NOT SENT 5s   POLLED 3s   90s
+edge-2   NO FLEET   -              sotw      -        -     -           -             NONE        DISCONNECTED 30s
 ";
     assert_eq!(list(&proxies(), now(), Style::PLAIN), expected);
 }
@@ -78,6 +81,7 @@ Agent:      envoy 1.40.0
 Variant:    delta
 Address:    10.0.0.1:5000
 Connected:  90s ago, stream no. 2
+Reports:    its admin interface is asked, the last 3s ago
 Held:       tried at edge-2 first
 
 TYPE   STATE      ASKS FOR      SENT           IN FORCE       REJECTED       AGE

@@ -91,7 +91,12 @@ pub(super) fn of(rollout: &Rollout, context: Context<'_>, fleet: &FleetState) ->
             };
             let late = release.progress_deadline.filter(|deadline| progress.stalled >= deadline.after);
             let late = late.map(|_| format!("no progress for {} s; ", progress.stalled.as_secs())).unwrap_or_default();
-            format!("{held}{late}{}{}", wave(progress), doing(rollout, progress, release, fleet))
+            let doing = doing(rollout, progress, release, fleet);
+            let doing = match doing.strip_suffix(", advances") {
+                Some(said) if !held.is_empty() => format!("{said}, good enough"),
+                _ => doing,
+            };
+            format!("{held}{late}{}{doing}", wave(progress))
         }
     }
 }
