@@ -15,6 +15,7 @@ mod get;
 mod healthcheck;
 mod json;
 mod output;
+mod progress;
 mod proxies;
 mod quarantine;
 mod register;

@@ -16,7 +16,7 @@ use envoy_types::pb::google::protobuf;
 use envoy_types::pb::io::prometheus::client::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
-use serin::telemetry::{NodeReport, Source, Telemetry};
+use serin::telemetry::{Channel as Heard, NodeReport, Source, Telemetry};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -48,6 +48,11 @@ impl Rig {
         tokio::spawn(server);
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
         Self { telemetry, reports, channel }
+    }
+
+    /// How a proxy is heard.
+    fn heard(&self, node: &str) -> Option<Heard> {
+        self.telemetry.last_report(node).map(|report| report.channel)
     }
 
     async fn report(&mut self) -> NodeReport {
@@ -140,6 +145,8 @@ async fn a_metrics_stream() {
     // Settled though no third one follows.
     let report = rig.report().await;
     assert_eq!((&*report.node, report.since <= report.until), ("edge-1", true));
+    assert_eq!(rig.heard("edge-1"), Some(Heard::Metrics));
+    assert_eq!(rig.heard("edge-2"), None);
     let delta = &report.clusters["a/v1"];
     assert_eq!((delta.source, delta.requests, delta.errors), (Source::Caller, 10, 2));
     assert_eq!((delta.ejected, delta.endpoints), (Some(1), Some(3)));
@@ -205,6 +212,7 @@ async fn load_reports_are_asked_for_and_used() {
         let delta = &report.clusters["a/v1"];
         assert_eq!((delta.source, delta.requests, delta.errors), (Source::LoadReport, 9 + errors, errors));
         assert_eq!(report.until - report.since, Duration::from_millis(1500));
+        assert_eq!(rig.heard("edge-1"), Some(Heard::Loads));
     }
     drop(sender);
     assert_eq!(within(answers.message()).await.unwrap(), None);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::cores::on_all_cores;
 use super::failure::Failure;
 use super::output::{Cell, Style, json, put, say, table};
+use super::progress::Progress;
 use crate::model::{Release, World};
 use crate::simulation::defect::Defect;
 use crate::simulation::peers::{Argo, Flagger, Kayenta, Peer};
@@ -205,7 +206,13 @@ fn read_file(flag: &str, path: &str) -> Result<String, Failure> {
 
 fn play(story: &Story<'_>, args: &Args) -> Vec<Judged> {
     let seed = |run: usize| args.seed.wrapping_add(run as u64);
-    let outcomes = on_all_cores(args.runs as usize, |run| story.play(seed(run)));
+    let runs = args.runs as usize;
+    let progress = Progress::on_stderr(if args.compare { 4 * runs } else { runs });
+    let outcomes = on_all_cores(runs, |run| {
+        let outcome = story.play(seed(run));
+        progress.step("Serin");
+        outcome
+    });
     let mut results = vec![Judged { judge: "Serin", summary: Summary::of(&outcomes) }];
     if args.compare {
         let latency = story.release.analysis.latency.is_some();
@@ -216,8 +223,13 @@ fn play(story: &Story<'_>, args: &Args) -> Vec<Judged> {
             &|| Box::new(Kayenta { with_latency: latency, ..Kayenta::default() }),
         ];
         for fresh in peers {
-            let outcomes = on_all_cores(args.runs as usize, |run| story.play_peer(fresh().as_mut(), seed(run)));
-            results.push(Judged { judge: fresh().name(), summary: Summary::of(&outcomes) });
+            let judge = fresh().name();
+            let outcomes = on_all_cores(runs, |run| {
+                let outcome = story.play_peer(fresh().as_mut(), seed(run));
+                progress.step(judge);
+                outcome
+            });
+            results.push(Judged { judge, summary: Summary::of(&outcomes) });
         }
     }
     results

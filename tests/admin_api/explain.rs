@@ -39,6 +39,15 @@ fn explanation() -> Option<Box<Explanation>> {
     }))
 }
 
+fn passed() -> Option<Box<Explanation>> {
+    Some(Box::new(Explanation {
+        compared: "v2 0/3500 (0%) failed against 0/31500 (0%) of v1".into(),
+        evidence: "evidence 25.88 ≥ 20 (falseAdvance 5%): advances".into(),
+        over: "over 42 s on 4 of 4 proxies".into(),
+        places: Vec::new(),
+    }))
+}
+
 /// Writes a journal, an entry a second.
 fn write(api: &Api, release: &str, records: &[Record]) {
     let entry = |(sequence, record): (u64, &Record)| JournalEntry {
@@ -128,4 +137,39 @@ async fn a_journal_outlives_its_release_and_a_typo_is_told() {
     assert_eq!((error.code(), error.message()), (Code::NotFound, expected));
     api.history.fails.store(true, Ordering::Relaxed);
     assert_eq!(explain(&api, "checkout", None).await.expect_err("it fails").code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_release_at_rest_tells_how_it_came_to_be_stable() {
+    let api = Api::serve(releases(&["checkout", "search"])).await;
+    let good = "errors: canary 0/3500 (0%) against baseline 0/31500 (0%): evidence 25.88 ≥ 20, advances";
+    let judged = Record::Judged { verdict: "pass".into(), reason: good.into(), explanation: None };
+    let promoting = Record::Promoting { canary: "v2".into(), reason: None, explanation: passed() };
+    let promoted = Record::Promoted { version: "v2".into() };
+    write(&api, "checkout", &[judged, promoting, promoted]);
+    write(&api, "search", &[Record::Adopted { version: "v1".into() }]);
+    api.show(|view| {
+        for name in ["checkout", "search"] {
+            let status = release_status(name);
+            let message = "v2 has all the traffic".into();
+            let healthy = serin::rollout::ReleaseStatus { phase: Phase::Healthy, message, explanation: None, ..status };
+            view.releases.insert(name.into(), Arc::new(healthy));
+        }
+    });
+    let told = explain(&api, "checkout", None).await.expect("why");
+    let expected = format!(
+        "\
+✔ promoted v2 at 1970-01-01T00:00:02.000Z, entry 2
+  because: {good}
+  v2 0/3500 (0%) failed against 0/31500 (0%) of v1
+  evidence 25.88 ≥ 20 (falseAdvance 5%): advances
+  over 42 s on 4 of 4 proxies
+"
+    );
+    assert_eq!(told.text, expected);
+    assert_eq!(told.decision.expect("a decision").reason, good);
+    // One that was there before has nothing that was decided.
+    let told = explain(&api, "search", None).await.expect("why");
+    let expected = "nothing was decided yet\n\nnow (since 1970-01-01T00:00:01.000Z): v2 has all the traffic\n";
+    assert_eq!(told.text, expected);
 }

@@ -99,7 +99,10 @@ async fn what_one_proxy_rejects_is_told_held_back_and_released() {
 
     let get = async |id: &str| {
         let got = proxies(&api).get_proxy(GetProxyRequest { id: id.into() }).await.expect("a proxy");
-        got.into_inner().proxy.expect("a proxy").types.remove(0)
+        let mut proxy = got.into_inner().proxy.expect("a proxy");
+        // None of them has a stream to report on.
+        assert_eq!((proxy.telemetry(), proxy.reported_at.is_some()), (TelemetryChannel::None, false));
+        proxy.types.remove(0)
     };
     let of_type = get("edge-1").await;
     assert_eq!((of_type.state(), of_type.rejection.as_str()), (SyncState::Nacked, "no room for b"));

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use serin::analysis::{Arm, Counts, Place, PlaceCounts, PlaceKind, Window};
 use serin::model::{AnalysisPolicy, Canary, Histogram, LatencyMetric, Release, Step, Strategy, Weight};
-use serin::rollout::{Context, Event, FleetState, Observation, Record, Rollout};
+use serin::rollout::{Context, Decision, Event, FleetState, Observation, Record, Rollout, Told};
 
 use crate::{code, err, fake, out, run, serin};
 
@@ -54,11 +54,12 @@ fn recorded() -> Vec<(Timestamp, Record)> {
     let analysis = AnalysisPolicy { latency: Some(LatencyMetric::default()), ..AnalysisPolicy::default() };
     let release = Release::new("checkout", "checkout", "v2", strategy, analysis);
     let fleet = FleetState { proxies: 4, ready: 4, in_force: 4, ..FleetState::default() };
-    let mut rollout = Rollout::adopt("checkout", "checkout", "v1", Timestamp::UNIX_EPOCH);
+    let begun: Timestamp = "2026-03-02T09:30:00Z".parse().unwrap();
+    let mut rollout = Rollout::adopt("checkout", "checkout", "v1", begun);
     let mut journal = Vec::new();
     let mut sick = 0;
     for n in 0..600_u64 {
-        let now = Timestamp::from_second(i64::try_from(n).unwrap()).unwrap();
+        let now = begun + Duration::from_secs(n);
         let seen = Observation {
             elapsed: Duration::from_secs(1),
             fleet: fleet.clone(),
@@ -132,6 +133,25 @@ async fn the_golden_journal_comes_out_the_same() {
     let (_, reverting) = journal.iter().find(|(_, record)| matches!(record, Record::Reverting { .. })).unwrap();
     let why = reverting.explanation().unwrap();
     assert!(why.over.ends_with("; worse at endpoint 10.0.1.3:8080"), "{why:?}");
+}
+
+/// The example in `JUDGEMENT.md` is what the golden journal's revert is told as. `UPDATE_GOLDEN=1` writes it there.
+#[test]
+fn the_documented_explanation_is_that_of_the_golden_journal() {
+    let journal = recorded();
+    let reverting = |(_, (_, record)): &(u64, (Timestamp, Record))| matches!(record, Record::Reverting { .. });
+    let (sequence, (at, record)) = (1..).zip(journal).find(reverting).unwrap();
+    let decision = Decision { sequence, at, record, verdict: None };
+    let told = Told { decision: Some(decision), present: None }.text();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/JUDGEMENT.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("$ serin explain checkout\n").unwrap();
+    let (shown, after) = rest.split_once("```").unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, format!("{before}$ serin explain checkout\n{told}```{after}")).unwrap();
+        return;
+    }
+    assert_eq!(shown, told, "UPDATE_GOLDEN=1 writes it anew");
 }
 
 #[tokio::test]

@@ -112,11 +112,13 @@ async fn what_an_admin_interface_shows_is_told_once() {
     admin.requests.store(1010, Ordering::SeqCst);
     admin.is_broken.store(false, Ordering::SeqCst);
     told(&mut rig, &mut sum, 10).await;
+    assert_eq!(rig.heard("edge-1"), Some(Heard::Polled));
     // A metrics stream of the same proxy is preferred: its pages are not counted any more, however much they show.
     let (sender, _end) = rig.metrics();
     sender.send(identified("edge-1", flush(1, 500.0, 0.0))).await.unwrap();
     sender.send(flush(2, 504.0, 0.0)).await.unwrap();
     told(&mut rig, &mut sum, 14).await;
+    assert_eq!(rig.heard("edge-1"), Some(Heard::Metrics));
     admin.requests.store(9999, Ordering::SeqCst);
     sender.send(flush(3, 507.0, 0.0)).await.unwrap();
     told(&mut rig, &mut sum, 17).await;

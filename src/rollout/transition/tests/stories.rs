@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::rollout::Standing;
 use crate::rollout::state::{Failed, Stage};
+use crate::rollout::status::{Recent, ReleaseStatus};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -334,5 +335,34 @@ fn what_waits_to_switch_is_not_looked_at_for_ever() {
         let transition = sees(rollout, Observation { window: Some(window(0, 900)), ..second() }, context);
         assert!(!transition.records.iter().any(|record| matches!(record, Record::Measured { .. })));
         rollout = transition.rollout;
+    }
+}
+
+#[test]
+fn what_is_good_enough_says_what_it_waits_for() {
+    let pause = |time: Option<u64>| Step::Pause(time.map(Duration::from_secs));
+    let look = Step::Analyze { max: 600 * SECOND };
+    for (paused, steps, evidence, message) in [
+        (false, vec![share(5.0), look.clone(), pause(Some(60))], "the end of `pause 1m`", "pause 1m, "),
+        (false, vec![share(5.0), look.clone(), pause(None)], "a person (`promote`)", "a pause without an end: "),
+        (true, vec![share(5.0), look], "its spec (`paused: true`)", "paused by its spec; "),
+    ] {
+        let mut wanted = release("v2", steps);
+        let mut rollout = stable();
+        let mut told = Vec::new();
+        for _ in 0..30 {
+            let has_traffic = rollout.plan().weight_of("v2") > Weight::ZERO;
+            let seen = Observation { window: has_traffic.then(|| window(0, 900)), ..second() };
+            let transition = sees(rollout, seen, Context::of(&wanted));
+            rollout = transition.rollout;
+            told.extend(transition.records.into_iter().filter(|record| matches!(record, Record::Waiting { .. })));
+            wanted.paused = paused && rollout.plan().weight_of("v2") > Weight::ZERO;
+        }
+        let status = ReleaseStatus::of(&rollout, Context::of(&wanted), &settled(), |_| Recent::default());
+        let said = status.explanation.expect("there was something to look at").evidence;
+        assert!(said.ends_with(&format!(": good enough, but waits for {evidence}")), "{said}");
+        assert!(status.message.starts_with(message) && !status.message.contains("advances"), "{}", status.message);
+        let told = told.iter().filter_map(Record::explanation).all(|why| why.evidence.ends_with("but it waits"));
+        assert!(told, "what is decided does not say the contrary of what is done");
     }
 }
