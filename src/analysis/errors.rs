@@ -3,6 +3,8 @@
 //! PURE. Invariant: the revert evidence belongs to the whole rollout (the test allows the weights to move between
 //! windows), the advance evidence to one `analyze` step.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::clusters::{Clusters, Sizes};
@@ -12,8 +14,8 @@ use super::proof::Proof;
 use super::ratio::{Revert, finite_at_least_one};
 use super::watch::{Watch, ceiling};
 use super::words::percent;
-use super::{Counts, LogE, Metric, Window};
-use crate::model::{ClusterSize, ErrorsMetric};
+use super::{Arm, Counts, LogE, Metric, Window};
+use crate::model::{Cause, ClusterSize, ErrorsMetric, Failures};
 
 /// The evidence of one rollout on errors.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,21 +26,66 @@ pub(super) struct Errors {
     clusters: Clusters,
     /// Against the highest rate that is allowed.
     max: Option<Watch>,
-    /// The baseline's counts while it still had traffic, also where the canary had none.
-    before: Counts,
+    /// The baseline's while it still had traffic, also where the canary had none.
+    before: Before,
+    /// The causes of failure that were counted.
+    causes: Option<BTreeSet<Cause>>,
     /// Of a canary that has all the traffic.
     watch: Option<Watch>,
     /// While a share is held back for the predecessor.
     holdback: Option<Holdback>,
 }
 
+/// What the baseline was like, by cause: so it can be told also when other causes count.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Before {
+    requests: u64,
+    failures: Failures,
+}
+
+impl Before {
+    fn add(&mut self, baseline: &Arm) {
+        self.requests = self.requests.saturating_add(baseline.requests);
+        self.failures = self.failures.plus(baseline.failures);
+    }
+
+    fn counts(&self, causes: &BTreeSet<Cause>) -> Counts {
+        Counts { requests: self.requests, errors: self.failures.counted(causes) }.clamped()
+    }
+}
+
 impl Errors {
-    /// Another metric: what was evidence against something else begins anew.
+    /// Whether failures of other causes count than before.
+    pub(super) fn counts_otherwise(&self, metric: &ErrorsMetric) -> bool {
+        self.causes.as_ref().is_some_and(|causes| *causes != metric.causes)
+    }
+
+    /// Another metric: what was evidence against something else begins anew. What one test or another lost of its stake
+    /// by that is for [`Stakes`](super::parts::Stakes) to keep.
     pub(super) fn follow(&mut self, metric: &ErrorsMetric) {
+        if self.counts_otherwise(metric) {
+            self.begin_anew(metric);
+        }
+        if self.causes.as_ref() != Some(&metric.causes) {
+            self.causes = Some(metric.causes.clone());
+        }
         self.revert.follow(metric);
         if self.max.as_ref().map(|max| max.ceiling.to_bits()) != metric.max.map(f64::to_bits) {
             self.max = metric.max.map(Watch::against);
         }
+    }
+
+    /// Other failures count: nothing that was seen is evidence on these, but for what the baseline was like. How they come in
+    /// groups is not known either.
+    fn begin_anew(&mut self, metric: &ErrorsMetric) {
+        self.revert = Revert::default();
+        self.proof.count_anew();
+        self.clusters = Clusters::default();
+        self.max = None;
+        self.holdback = self.holdback.take().map(Holdback::anew);
+        let before = self.before.counts(&metric.causes);
+        self.watch = self.watch.take().map(|_| Watch::begin(before, metric));
     }
 
     /// A new `analyze` step begins: the proof that the canary is good starts over, what speaks against it stays.
@@ -48,7 +95,7 @@ impl Errors {
 
     /// The highest error rate that is as good as the predecessor's. None where that is looked at already.
     pub(super) fn ceiling(&self, metric: &ErrorsMetric) -> Option<f64> {
-        self.watch.is_none().then(|| ceiling(self.before, metric))
+        self.watch.is_none().then(|| ceiling(self.before.counts(&metric.causes), metric))
     }
 
     /// The canary has all the traffic, and is watched for a higher error rate than this.
@@ -82,12 +129,13 @@ impl Errors {
                 holdback.observe(canary, baseline, metric, sizes.worse);
             }
             self.revert.observe(canary, baseline, metric, sizes.worse);
-            self.proof.observe(canary, baseline, self.before, metric, sizes);
+            let before = self.before.counts(&metric.causes);
+            self.proof.observe(canary, baseline, before, metric, sizes);
             self.clusters.note_canary(canary, window.canary.spread);
         }
         if window.proxies > 0 && baseline.requests > 0 {
             self.clusters.note_baseline(baseline, window.baseline.spread);
-            self.before = self.before.plus(baseline);
+            self.before.add(&window.baseline);
         }
     }
 

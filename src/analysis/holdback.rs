@@ -34,6 +34,11 @@ impl Holdback {
         Self { detector: Detector::default(), ticks: ticks.max(1), seen: 0, canary: nothing, baseline: nothing }
     }
 
+    /// Begun anew, for the windows that are left.
+    pub(super) fn anew(self) -> Self {
+        Self::begin(self.ticks - self.seen)
+    }
+
     /// How many windows a length has.
     pub(super) fn ticks(length: Duration) -> u64 {
         length.as_secs().div_ceil(TICK.as_secs()).max(1)

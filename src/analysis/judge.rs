@@ -110,6 +110,9 @@ impl Judge {
         self.marks.push(Mark::Policy(policy.clone()));
         self.change(|judge| {
             if let Some(metric) = &policy.errors {
+                if judge.errors.counts_otherwise(metric) {
+                    judge.count_anew();
+                }
                 judge.errors.follow(metric);
             }
             if let Some(metric) = &policy.latency {
@@ -120,6 +123,14 @@ impl Judge {
             }
             judge.asked = Some(policy.clone());
         });
+    }
+
+    /// Other failures count: the counts that are told are those since then.
+    fn count_anew(&mut self) {
+        (self.canary, self.baseline) = (Counts::default(), Counts::default());
+        (self.step.canary, self.step.baseline) = (Counts::default(), Counts::default());
+        self.observed = Duration::ZERO;
+        self.places = Places::default();
     }
 
     /// Changes what is tested, and adds nothing to what all tests are worth together.

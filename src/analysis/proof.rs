@@ -60,6 +60,12 @@ impl Proof {
         self.evidence = self.evidence.times(factor.ln());
     }
 
+    /// Other failures count: nothing is proven of them yet, and what was lost stays lost.
+    pub(super) fn count_anew(&mut self) {
+        let evidence = if self.evidence < LogE::ONE { self.evidence } else { LogE::ONE };
+        *self = Self { against: self.against, evidence, ..Self::default() };
+    }
+
     /// What is still asked keeps its evidence: half of the stake is on each.
     fn begin_anew(&mut self, against: [u64; 2]) {
         if self.against[0] != against[0] {

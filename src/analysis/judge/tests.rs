@@ -270,6 +270,8 @@ fn evidence_against_what_is_no_longer_asked_is_dropped() {
     }
 }
 
+mod causes;
+
 fn any_window() -> impl Strategy<Value = Window> {
     let number = || prop_oneof![Just(0), 0..5_000_u64, any::<u64>()];
     let sides = (number(), number(), number(), number());
