@@ -39,7 +39,7 @@ fn what_speaks_by_other_failures_is_dropped_and_what_is_lost_stays_lost() {
     assert!(before > 2.0 && before < 100.0, "{before}");
     kept.extend(judged(&mut judge, vec![timeouts((3, 100), (3, 900))], &counting(OWN)));
     let after = judge.evidence(&counting(OWN));
-    assert!(after.revert_evidence <= 1.0, "{after:?}");
+    assert!(after.revert_evidence <= 1.0 + 1e-9, "{after:?}");
     assert_eq!((after.canary_errors, after.canary_requests), (0, 100));
     // A canary that was better than its baseline: to count otherwise gives nothing back, however often that is said.
     let mut judge = Judge::default();
