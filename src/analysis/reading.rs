@@ -128,8 +128,8 @@ impl Counted {
     fn said(&self, metric: &MeasuredMetric) -> String {
         let newest = match &self.newest {
             Outcome::Value(value) => match limit_passed(*value, metric) {
-                Some(limit) => format!("{} is {limit}", number(*value)),
-                None => format!("{} is {}", number(*value), limits(metric)),
+                Some(limit) => format!("{} is {limit}", measured(*value, metric)),
+                None => format!("{} is {}", measured(*value, metric), limits(metric)),
             },
             Outcome::Nothing => "the answer had no number: nothing was there to be measured".to_owned(),
             Outcome::Error(why) => {
@@ -147,8 +147,8 @@ impl Counted {
 
     fn failure(&self, metric: &MeasuredMetric) -> String {
         let name = &metric.name;
-        let beyond =
-            self.beyond.and_then(|value| Some(format!("{} is {}", number(value), limit_passed(value, metric)?)));
+        let said = |value| Some(format!("{} is {}", measured(value, metric), limit_passed(value, metric)?));
+        let beyond = self.beyond.and_then(said);
         let beyond = beyond.unwrap_or_else(|| "beyond its limits".to_owned());
         match (self.failures, metric.failure_limit) {
             (_, 0) => format!("{name}: {beyond}, reverts"),
@@ -261,7 +261,16 @@ fn limits(metric: &MeasuredMetric) -> String {
     }
 }
 
-/// A number as it was measured: nothing is rounded, or 0.2001 would read as its limit of 0.2.
+/// A number that was measured, with four significant digits; with more where it would read as its limit.
+fn measured(value: f64, metric: &MeasuredMetric) -> String {
+    let rounded = (3..17).filter_map(|digits| format!("{value:.digits$e}").parse::<f64>().ok());
+    let limits = [metric.min, metric.max];
+    let is_told =
+        |rounded: &f64| limits.iter().flatten().all(|limit| rounded.partial_cmp(limit) == value.partial_cmp(limit));
+    number(rounded.into_iter().find(is_told).unwrap_or(value))
+}
+
+/// As few digits as tell it from all others.
 fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-6..1e15).contains(&size) { format!("{value:e}") } else { format!("{}", value + 0.0) }

@@ -273,3 +273,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_measured_number_is_short_but_never_on_its_limits_other_side() {
+    for (value, words) in [
+        (0.185_641_802_776_607_38, "0.1856 is at most 0.2; "),
+        (1_234_567.8, "1235000 is above 0.2; "),
+        (0.200_000_04, "0.20000004 is above 0.2; "),
+        (0.199_999_96, "0.19999996 is at most 0.2; "),
+        (0.2, "0.2 is at most 0.2; "),
+        (1.0 / 3.0, "0.3333 is above 0.2; "),
+        (-0.0, "0 is at most 0.2; "),
+    ] {
+        let policy = policy([metric("p99")]);
+        let mut readings = Readings::default();
+        readings.observe(&[reading("p99", Outcome::Value(value))], &policy);
+        let said = readings.standings(&policy).remove(0).said;
+        assert!(said.starts_with(words), "{said}");
+    }
+}
