@@ -108,6 +108,11 @@ impl<'s> Problems<'s> {
         Related { file: self.path(spot.file).to_owned(), line, column, message: what.to_owned() }
     }
 
+    /// Whether anything was refused until now.
+    pub(super) fn has_errors(&self) -> bool {
+        self.list.iter().any(|one| one.severity == Severity::Error)
+    }
+
     /// The name of a file.
     pub(super) fn path(&self, file: usize) -> &'s str {
         self.files.get(file).map_or("", |text| text.path)

@@ -35,7 +35,7 @@ pub(super) fn duration(text: &str, zero: bool) -> Result<Duration, Refused> {
     {
         return refuse(
             format!("duration {} has no unit", quoted(text)),
-            format!("write `{text}s` for seconds, or `{text}m` for minutes"),
+            format!("write `{text}ms` for milliseconds, `{text}s` for seconds, or `{text}m` for minutes"),
         );
     }
     let parsed: SignedDuration = match text {
@@ -303,7 +303,7 @@ pub(super) fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str>
 
 /// As `` `a`, `b` or `c` ``; a long list is cut.
 pub(super) fn listed(names: &[&str], joint: &str) -> String {
-    const MOST: usize = 12;
+    const MOST: usize = 20;
     let shown: Vec<String> = names.iter().take(MOST).map(|name| quoted(name)).collect();
     match shown.split_last() {
         None => "nothing".to_owned(),

@@ -98,7 +98,8 @@ fn unwatched(release: &Release, version: &Named, service: &Service, problems: &m
         Strategy::Rolling(rolling) => rolling.health.is_some() || rolling.analyze.is_some() || rolling.canary.is_some(),
         steps => steps.steps(0).iter().any(|step| !matches!(step, Step::SetWeight(_) | Step::Match(_))),
     };
-    if !looks && service.service.health_check.is_none() {
+    // Steps that could not be read may be those that look.
+    if !looks && service.service.health_check.is_none() && !problems.has_errors() {
         let help =
             "add `analyze` or `watch` steps (`health` where endpoints are replaced), or a `healthCheck` of the service";
         problems.warning(&version.spot, "nothing looks at a new version before it has all the traffic", help);

@@ -7,6 +7,7 @@ mod rolling;
 mod rule;
 mod step;
 pub(super) mod strategy;
+mod timing;
 mod window;
 
 use super::{Named, Release, hook, reference};
@@ -37,7 +38,11 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, spec: &At<'_>) -> Option<Relea
     let version = version.and_then(|at| reference(reader, &at, "write the version's name"));
     let mut strategy = strategy_at.map(|at| strategy::decode(reader, &at)).unwrap_or_default();
     let baseline_spot = analysis_at.as_ref().and_then(|at| at.field("baseline")).map(|at| reader.at(&at));
+    let metrics_at = analysis_at.as_ref().and_then(|at| at.field("metrics"));
     let analysis = analysis_at.map_or_else(AnalysisPolicy::default, |at| analysis::decode(reader, &at));
+    if let (Some(at), Some(strategy)) = (&metrics_at, &strategy.strategy) {
+        timing::warn(reader, at, strategy, &analysis);
+    }
     let baseline = analysis.baseline.clone().zip(baseline_spot).map(|(name, spot)| Named { name, spot });
     let back = rollback_at.and_then(|at| course::rollback(reader, &at)).unwrap_or_default();
     let paused = paused.and_then(|at| reader.boolean(&at)).unwrap_or(false);

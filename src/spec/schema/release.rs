@@ -91,8 +91,7 @@ fn sink() -> Value {
 }
 
 fn analysis() -> Value {
-    let chance =
-        |default: f64| json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": default});
+    let chance = |default: f64| share(&format!("Up to 0.5; {default} by default."));
     let ratio = |default: f64| json!({"type": "number", "minimum": 1, "maximum": 1000, "default": default});
     let dry = || json!({"type": "boolean", "default": false, "description": "Shown, and decides nothing."});
     let errors = json!({
@@ -130,7 +129,6 @@ fn analysis() -> Value {
     let properties = json!({
         "risk": object(json!({"falseRevert": chance(0.01), "falseAdvance": chance(0.05)}), &[], "Chances of being wrong."),
         "metrics": list(one(metric, "A metric."), "Errors and ejections by default."),
-        "baseline": version_name(),
         "silentLimit": share("Of the proxies; 0.2 by default."),
         "onNoData": {"enum": ["hold", "revert"], "default": "hold"},
         "baseline": text("A version with endpoints of the old one, started to compare with; the stable version by default."),

@@ -37,6 +37,7 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> AnalysisPolicy
     }
     if let Some(at) = metrics_at {
         metrics(reader, &at, &mut policy);
+        undecided(reader, &at, &policy);
     }
     policy.baseline = baseline.and_then(|at| reader.parse(&at, BASELINE, value::version));
     if let Some(share) = silent.and_then(|at| reader.parse(&at, "write `20%` or `0.2`", value::share)) {
@@ -60,14 +61,33 @@ fn risk(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Risk {
     let (revert, advance) = (fields.optional("falseRevert"), fields.optional("falseAdvance"));
     fields.finish(reader, &[]);
     let mut chance = |at: Option<At<'_>>, into: &mut f64| {
-        let within = |n: f64| n > 0.0 && n < 1.0;
-        let help = "write a probability such as `0.01`: the smaller, the longer it takes to be sure";
-        let read = at.and_then(|at| reader.number(&at, "a probability between 0 and 1, both excluded", help, within));
-        *into = read.unwrap_or(*into);
+        *into = at.and_then(|at| self::chance(reader, &at)).unwrap_or(*into);
     };
     chance(revert, &mut risk.false_revert);
     chance(advance, &mut risk.false_advance);
     risk
+}
+
+/// The chance of being wrong. Who writes 0.95 means how sure to be.
+fn chance(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<f64> {
+    const MOST: f64 = 0.5;
+    let help = "write a small chance, such as `0.01` or `1%`: the smaller, the longer it takes to be sure";
+    let chance = reader.parse(at, help, |text| {
+        value::share(text).map_err(|refused| value::Refused { message: refused.message, help: help.to_owned() })
+    })?;
+    if chance > 0.0 && chance <= MOST {
+        return Some(chance);
+    }
+    let written = quoted(at.node.text().unwrap_or_default());
+    let message = format!("{} is the chance of being wrong, above 0 and up to {MOST}, not {written}", at.shown());
+    let percent = |share: f64| (share * 1e8).round() / 1e6;
+    let help = if chance > MOST && chance < 1.0 {
+        format!("to be {} % sure, write `{}%`", percent(chance), percent(1.0 - chance))
+    } else {
+        help.to_owned()
+    };
+    reader.error(at, message, help);
+    None
 }
 
 fn metrics(reader: &mut Reader<'_, '_>, at: &At<'_>, policy: &mut AnalysisPolicy) {
@@ -121,6 +141,22 @@ fn metrics(reader: &mut Reader<'_, '_>, at: &At<'_>, policy: &mut AnalysisPolicy
     }
 }
 
+/// Says so where nothing that is listed decides.
+fn undecided(reader: &mut Reader<'_, '_>, at: &At<'_>, policy: &AnalysisPolicy) {
+    let of_proxies = [
+        policy.errors.as_ref().map(|metric| metric.dry_run),
+        policy.latency.as_ref().map(|metric| metric.dry_run),
+        policy.ejections.as_ref().map(|metric| metric.dry_run),
+    ];
+    let mut dry =
+        of_proxies.into_iter().flatten().chain(policy.measured.iter().map(|metric| metric.dry_run)).peekable();
+    if dry.peek().is_some() && dry.all(|is_dry| is_dry) {
+        let message =
+            "every metric is a dry run: nothing reverts by evidence, and each `analyze` passes with its `max`";
+        reader.warning(at, message, "remove `dryRun` from one that is to decide");
+    }
+}
+
 /// `dryRun`: whether a metric is shown only.
 fn dry_run(reader: &mut Reader<'_, '_>, at: Option<At<'_>>) -> bool {
     at.and_then(|at| reader.boolean(&at)).unwrap_or_default()
@@ -146,7 +182,11 @@ fn ratios(
         *reject_ratio = read.unwrap_or(f64::INFINITY);
     }
     if reject_ratio <= tolerate_ratio {
-        let message = format!("rejectRatio ({reject_ratio}) must be greater than tolerateRatio ({tolerate_ratio})");
+        let default = |is_given: bool| if is_given { "" } else { ", the default" };
+        let (rejects, tolerates) = (default(reject.is_some()), default(tolerate_spot.is_some()));
+        let message = format!(
+            "rejectRatio ({reject_ratio}{rejects}) must be greater than tolerateRatio ({tolerate_ratio}{tolerates})"
+        );
         let help = "leave room between good and bad: the closer they are, the longer it takes to tell them apart";
         let spot = reject.as_ref().map(|at| reader.at(at)).or(tolerate_spot).unwrap_or_else(|| reader.at_key(at));
         reader.error_at(&spot, message, help);

@@ -24,6 +24,9 @@ pub(super) fn decode(reader: &mut Reader<'_, '_>, at: &At<'_>) -> LatencyMetric 
 
 fn limits(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Vec<QuantileLimit> {
     let Some(fields) = reader.map(at, MAX) else { return Vec::new() };
+    if fields.all().is_empty() {
+        reader.error(at, "this limit has no percentile", MAX);
+    }
     let mut limits: Vec<QuantileLimit> = Vec::new();
     for (name, at) in fields.all() {
         let limit = reader.duration(&at, false);

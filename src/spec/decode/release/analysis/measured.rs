@@ -49,11 +49,12 @@ impl<'t> Common<'t> {
         name: &str,
         source: MetricSource,
     ) -> Option<MeasuredMetric> {
-        let named = self.name.and_then(|at| reader.parse(&at, "write what people call it", value::label));
+        let named = self.name.and_then(|at| own_name(reader, &at));
+        let is_limited = self.limits.iter().any(Option::is_some);
         let mut limit =
             |at: Option<At<'t>>| at.and_then(|at| Some((reader.number(&at, "a number", LIMIT, |_| true)?, at)));
         let [min, max] = self.limits.map(&mut limit);
-        if min.is_none() && max.is_none() {
+        if !is_limited {
             let spot = reader.at_key(at);
             reader.error_at(&spot, "no limit says which numbers are good", "add `max: 0.5`, or `min: 0.99`, or both");
         }
@@ -111,14 +112,38 @@ pub(super) fn prometheus(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Mea
     common.read(reader, at, name, source)
 }
 
+/// What people call it, and nothing else is called.
+fn own_name(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<String> {
+    let name = reader.parse(at, "write what people call it", value::label)?;
+    if ["errors", "latency", "ejections"].contains(&name.as_str()) {
+        reader.error(at, format!("`{name}` is what Serin itself counts"), "give it another name");
+        return None;
+    }
+    Some(name)
+}
+
 /// A text whose places can all be filled in.
 fn filled(reader: &mut Reader<'_, '_>, at: &At<'_>, help: &str) -> Option<String> {
     let text = reader.text(at, help)?;
+    if text.trim().is_empty() {
+        reader.error(at, "this query is empty", help);
+        return None;
+    }
     if let Err(message) = placeholders(text) {
         reader.error(at, message, "write one of these, or take the braces out");
         return None;
     }
     Some(text.to_owned())
+}
+
+/// The names and numbers on the way to a number in JSON.
+fn steps(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Vec<String>> {
+    let path = reader.parse(at, PATH, value::printable)?;
+    if path.split('.').any(|step| step.is_empty() || step == "$" || step.contains(['[', ']'])) {
+        reader.error(at, "a path is names and numbers with dots between them", PATH);
+        return None;
+    }
+    Some(path.split('.').map(str::to_owned).collect())
 }
 
 pub(super) fn webhook(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<MeasuredMetric> {
@@ -127,9 +152,13 @@ pub(super) fn webhook(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Measur
     let (path, secret) = (fields.optional("path"), fields.optional("secret"));
     let common = Common::of(&mut fields);
     fields.finish(reader, &[]);
-    let path = path.and_then(|at| reader.parse(&at, PATH, value::printable));
-    let path = path.map(|path| path.split('.').map(str::to_owned).collect()).unwrap_or_default();
+    let path = path.and_then(|at| steps(reader, &at)).unwrap_or_default();
     let secret = secret.and_then(|at| reader.parse(&at, SECRET, value::printable));
-    let url = reader.parse(&url?, WEBHOOK, web::url)?;
+    let url_at = url?;
+    let url = reader.parse(&url_at, WEBHOOK, web::url)?;
+    if url_at.node.text().is_some_and(|text| text.contains("{{")) {
+        let help = "remove `{{…}}`: the release, its versions and the window are in the body that is sent";
+        reader.error(&url_at, "nothing is filled in in a URL", help);
+    }
     common.read(reader, at, "webhook", MetricSource::Webhook { url, path, secret })
 }

@@ -19,7 +19,7 @@ pub(super) fn errors(reader: &mut Reader<'_, '_>, at: &At<'_>) -> ErrorsMetric {
     fields.finish(reader, &[]);
     let ratios = (&mut metric.tolerate_ratio, &mut metric.reject_ratio);
     super::ratios(reader, at, "error rates", pair, ratios);
-    if let Some(share) = harmless.and_then(|at| reader.parse(&at, "write `0.1%` or `0.001`", value::share)) {
+    if let Some(share) = harmless.as_ref().and_then(|at| self::harmless(reader, at)) {
         metric.harmless_rate = share;
     }
     if let Some(at) = cluster {
@@ -37,9 +37,30 @@ pub(super) fn errors(reader: &mut Reader<'_, '_>, at: &At<'_>) -> ErrorsMetric {
         reader.error(&at, "this limit says nothing: it is none of the requests, or all", "write `5%` or `0.05`");
         None
     });
+    if let (Some(at), Some(max)) = (&harmless, metric.max.filter(|max| *max < metric.harmless_rate)) {
+        let message =
+            format!("up to {} it would be harmless, and above {} too much", rate(metric.harmless_rate), rate(max));
+        reader.error(at, message, "let `harmlessRate` be at most `max`");
+    }
     metric.causes = causes.and_then(|at| self::causes(reader, &at)).unwrap_or(metric.causes);
     metric.dry_run = super::dry_run(reader, dry_run);
     metric
+}
+
+/// An error rate that nobody minds: `1` is all of the requests, and hardly meant.
+fn harmless(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<f64> {
+    let help = "write `0.1%` or `0.001`";
+    let share = reader.parse(at, help, value::share)?;
+    if share < 0.5 {
+        return Some(share);
+    }
+    reader.error(at, format!("{} of the requests may fail, and it would be harmless", rate(share)), help);
+    None
+}
+
+/// A share as people say it.
+fn rate(share: f64) -> String {
+    format!("{} %", (share * 1e8).round() / 1e6)
 }
 
 fn causes(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<BTreeSet<Cause>> {
