@@ -18,6 +18,7 @@ pub mod measure;
 pub mod peer;
 pub mod recent;
 pub mod record;
+pub mod rehearsal;
 pub mod replay;
 pub mod rolling;
 pub mod state;

@@ -78,6 +78,7 @@ const PURE: &[&str] = &[
     "rollout/measure",
     "rollout/recent.rs",
     "rollout/record.rs",
+    "rollout/rehearsal.rs",
     "rollout/replay.rs",
     "rollout/rolling",
     "rollout/state.rs",

@@ -1,5 +1,7 @@
 //! `serin replay`: judges again what a journal holds.
 
+mod rehearsal;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
@@ -17,9 +19,13 @@ use crate::rollout::replay::Replay;
 /// verdict must follow from it. Ends with exit code 1 at the first difference. The judge itself is in the journal with a
 /// version's first measurement and every thousandth after it, so a journal whose oldest entries are gone can be judged
 /// again from there on.
+///
+/// With --policy it is judged by the `analysis` of these specs instead: each verdict that this would have come to, and each
+/// that there was. Numbers that others measure are those of then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  serin replay checkout\n  serin events checkout -o json > checkout.json\n  \
-                        serin replay checkout --file checkout.json")]
+                        serin replay checkout --file checkout.json\n  \
+                        serin replay checkout --policy specs/")]
 pub(super) struct Args {
     /// The release
     name: String,
@@ -29,6 +35,9 @@ pub(super) struct Args {
     /// Read the journal from a file, written by `serin events NAME -o json`, and ask no server
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// Judge by the policy that a release of this name has in these specs (a file, or a directory of *.yaml)
+    #[arg(long, value_name = "SPEC")]
+    policy: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -57,7 +66,17 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    // A mistake in it is told before the journal is fetched.
+    let policy = args.policy.as_ref().map(|path| rehearsal::policy(path, &args.name)).transpose()?;
     let mut playing = Playing::default();
+    let mut records = Vec::new();
+    let mut take = |entry: &Entry| match &policy {
+        None => playing.take(entry),
+        Some(_) => {
+            records.push((entry.sequence, entry.record()?));
+            Ok(())
+        }
+    };
     match &args.file {
         Some(path) => {
             let doing = |what: &str| format!("{what} {}", path.display());
@@ -70,7 +89,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
                 let said = format!("{} has no entry of a release named {}", path.display(), args.name);
                 return Err(Failure::NotFound(said));
             }
-            events.iter().try_for_each(|entry| playing.take(entry))?;
+            events.iter().try_for_each(&mut take)?;
         }
         None => {
             let mut client = args.server.releases().await?;
@@ -82,13 +101,22 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
                 let Some(newest) = newest else { break };
                 after = newest;
                 for event in page {
-                    let entry = Entry { sequence: event.sequence, json: event.json, release: event.release };
-                    playing.take(&entry)?;
+                    take(&Entry { sequence: event.sequence, json: event.json, release: event.release })?;
                 }
             }
         }
     }
-    playing.end()
+    match policy {
+        None => playing.end(),
+        Some(policy) => rehearsal::run(policy, records),
+    }
+}
+
+impl Entry {
+    fn record(&self) -> Result<Record, Failure> {
+        serde_json::from_str(&self.json)
+            .map_err(|e| other(e, format!("entry {} is none that this version of Serin knows", self.sequence)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -100,8 +128,7 @@ impl Playing {
     /// Takes in an entry, and prints a line for each verdict.
     fn take(&mut self, entry: &Entry) -> Result<(), Failure> {
         let sequence = entry.sequence;
-        let record: Record = serde_json::from_str(&entry.json)
-            .map_err(|e| other(e, format!("entry {sequence} is none that this version of Serin knows")))?;
+        let record = entry.record()?;
         match self.replay.take(sequence, &record) {
             Ok(None) => Ok(()),
             Ok(Some(same)) => put(&format!("{sequence}: {}: {}: the same again\n", same.version, same.said)),

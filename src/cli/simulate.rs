@@ -186,8 +186,9 @@ fn read_pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> 
         return words::pairs(text).map_err(|error| Failure::Usage(format!("{flag}: {error}")));
     };
     let wrong = |why: String| Failure::Usage(format!("{flag}: {path}: {why}"));
-    let mapping: serde_yaml::Mapping =
-        serde_yaml::from_str(&read_file(flag, path)?).map_err(|error| wrong(error.to_string()))?;
+    let mapping: serde_yaml::Mapping = serde_yaml::from_str(&read_file(flag, path)?).map_err(|error| {
+        wrong(format!("lines of `key: value` are expected, as in `serin simulate --help`: {error}"))
+    })?;
     let scalar = |value: &serde_yaml::Value| match value {
         serde_yaml::Value::String(text) => Some(text.clone()),
         serde_yaml::Value::Number(number) => Some(number.to_string()),

@@ -1,5 +1,7 @@
 //! Traffic and defects as people write them: `rps=200,errors=0.5%` and `errors=x3,after=5m`.
 
+use std::collections::BTreeSet;
+
 use super::defect::Defect;
 use super::traffic::Traffic;
 
@@ -62,7 +64,18 @@ pub enum WordError {
         /// As written.
         value: String,
         /// What is to be there.
-        expected: &'static str,
+        expected: String,
+    },
+    /// The same word twice.
+    #[error("`{0}` is given twice: leave one of them out")]
+    Twice(String),
+    /// A word that changes nothing.
+    #[error("`{key}` changes nothing without {needs}")]
+    Idle {
+        /// Which.
+        key: &'static str,
+        /// What it is about.
+        needs: &'static str,
     },
 }
 
@@ -85,6 +98,7 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>, WordError> {
 /// # Errors
 /// The first pair that makes no sense.
 pub fn traffic(pairs: &[(String, String)]) -> Result<Traffic, WordError> {
+    once(pairs, |(key, _)| key.clone())?;
     let mut traffic = Traffic::default();
     for (key, value) in pairs {
         let word = Word { key, value };
@@ -116,6 +130,8 @@ pub fn traffic(pairs: &[(String, String)]) -> Result<Traffic, WordError> {
 /// # Errors
 /// The first pair that makes no sense.
 pub fn defect(pairs: &[(String, String)]) -> Result<Defect, WordError> {
+    // `errors=x3,errors=+1%` is both.
+    once(pairs, |(key, value)| format!("{key}{}", if value.starts_with('+') { "=+" } else { "" }))?;
     let mut defect = Defect::default();
     for (key, value) in pairs {
         let word = Word { key, value };
@@ -136,7 +152,28 @@ pub fn defect(pairs: &[(String, String)]) -> Result<Defect, WordError> {
             _ => return Err(word.unknown("a defect", DEFECT)),
         }
     }
-    Ok(defect)
+    let is_given = |word: &str| pairs.iter().any(|(key, _)| key == word);
+    let idle = |key, needs| Err(WordError::Idle { key, needs });
+    if is_given("share") && !is_given("latency") {
+        return idle("share", "`latency`, such as `latency=+50ms`");
+    }
+    if is_given("routeErrors") && !is_given("route") {
+        return idle("routeErrors", "`route`, such as `route=5%`");
+    }
+    let harms = ["errors", "latency", "stuck", "route", "endpoint"];
+    match ["leak", "after"].into_iter().find(|time| is_given(time)) {
+        Some(time) if !harms.into_iter().any(is_given) => idle(time, "a defect, such as `errors=x3`"),
+        _ => Ok(defect),
+    }
+}
+
+/// Refuses what is said twice.
+fn once(pairs: &[(String, String)], what: impl Fn(&(String, String)) -> String) -> Result<(), WordError> {
+    let mut seen = BTreeSet::new();
+    match pairs.iter().find(|pair| !seen.insert(what(pair))) {
+        Some((key, _)) => Err(WordError::Twice(key.clone())),
+        None => Ok(()),
+    }
 }
 
 /// One pair.
@@ -146,8 +183,8 @@ struct Word<'a> {
 }
 
 impl Word<'_> {
-    fn wrong(&self, expected: &'static str) -> WordError {
-        WordError::Value { key: self.key.to_owned(), value: self.value.to_owned(), expected }
+    fn wrong(&self, expected: &str) -> WordError {
+        WordError::Value { key: self.key.to_owned(), value: self.value.to_owned(), expected: expected.to_owned() }
     }
 
     fn unknown(&self, what: &'static str, known: &[(&'static str, &str)]) -> WordError {
@@ -160,7 +197,7 @@ impl Word<'_> {
 
     fn number(&self, least: f64, most: f64) -> Result<f64, WordError> {
         let number = self.value.parse().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| self.wrong("a number is expected, and not one beyond all measure"))
+        number.ok_or_else(|| self.wrong(&format!("a number from {least} to {most} is expected")))
     }
 
     fn count(&self) -> Result<usize, WordError> {
@@ -220,6 +257,8 @@ mod tests {
         let expected = Defect { errors_factor: 3.0, latency_plus: 50.0, share: 0.1, after: 90.0, ..Defect::default() };
         assert_eq!(defect_of("errors=x3,latency=+50ms,share=10%,after=1m30s"), Ok(expected));
         assert_eq!(defect_of("errors=+1%"), Ok(Defect { errors_plus: 0.01, ..Defect::default() }));
+        let both = Defect { errors_factor: 3.0, errors_plus: 0.01, ..Defect::default() };
+        assert_eq!(defect_of("errors=x3,errors=+1%"), Ok(both));
         assert_eq!((traffic_of(""), defect_of("")), (Ok(Traffic::default()), Ok(Defect::default())));
     }
 
@@ -246,7 +285,11 @@ mod tests {
             (defect_of("zzz=x3").expect_err("no word"), "a defect has no `zzz`; there are: errors, latency"),
             (traffic_of("rps").expect_err("no pair"), "`rps` is not `key=value`"),
             (traffic_of("errors=200%").expect_err("no share"), "errors=200%: a share is expected, as 0.5% or 0.005"),
-            (traffic_of("rps=NaN").expect_err("no number"), "rps=NaN: a number is expected"),
+            (traffic_of("rps=NaN").expect_err("no number"), "rps=NaN: a number from 0 to 10000000 is expected"),
+            (traffic_of("rps=1,errors=1%,rps=2").expect_err("twice"), "`rps` is given twice: leave one of them out"),
+            (defect_of("share=10%").expect_err("idle"), "`share` changes nothing without `latency`, such as"),
+            (defect_of("routeErrors=10%").expect_err("idle"), "`routeErrors` changes nothing without `route`"),
+            (defect_of("after=10m").expect_err("idle"), "`after` changes nothing without a defect, such as"),
             (traffic_of("bursts=-5s").expect_err("no time"), "bursts=-5s: a time is expected, as 50ms, 10s or 5m"),
             (
                 defect_of("errors=3").expect_err("unclear"),

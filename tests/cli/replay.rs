@@ -209,3 +209,52 @@ async fn what_is_no_journal_is_told() {
     assert_eq!(code(&got), Some(1));
     assert!(err(&got).starts_with("error: entry 1 is none that this version of Serin knows: "), "{}", err(&got));
 }
+
+/// Replays the golden journal by the policy of a spec.
+async fn rehearse(analysis: &str) -> std::process::Output {
+    let directory = tempfile::tempdir().unwrap();
+    let spec = directory.path().join("specs.yaml");
+    let text = include_str!("../../examples/canary-weights.yaml");
+    std::fs::write(&spec, format!("{text}  analysis: {{{analysis}}}\n")).unwrap();
+    let command = format!("replay checkout --file {} --policy {}", golden().display(), spec.display());
+    serin(&command).output().await.unwrap()
+}
+
+#[tokio::test]
+async fn another_policy_is_tried_on_what_was() {
+    let same = rehearse("metrics: [errors: {}, latency: {}, ejections: {}]").await;
+    assert_eq!((code(&same), err(&same).as_str()), (Some(0), ""));
+    let told = out(&same);
+    let said = |which: &str, verdict: &str| {
+        let start = format!(": v2: {which}: {verdict}: ");
+        told.lines().find_map(|line| line.split_once(&start)).map(|(_, reason)| reason.to_owned())
+    };
+    for verdict in ["pass", "fail"] {
+        let was = said("as it was", verdict);
+        assert!(was.is_some() && was == said("by this policy", verdict), "{verdict}: {told}");
+    }
+    assert!(
+        told.contains(" measurements: by this policy 1 passed, 1 failed; as it was 1 passed, 1 failed\n"),
+        "{told}"
+    );
+
+    let loose = rehearse(
+        "metrics: [errors: {tolerateRatio: 500, rejectRatio: 1000}, prometheus: {name: queue, query: up, max: 1}]",
+    )
+    .await;
+    let told = out(&loose);
+    assert!(
+        told.contains("by this policy: undecided: ") && told.contains(", 0 failed; as it was 1 passed, 1 failed"),
+        "{told}"
+    );
+    assert_eq!(err(&loose), "note: the journal has no number of these, and they are taken to be good: queue\n");
+
+    let wrong = rehearse("metrics: [errors: {tolerateRatio: 3}]").await;
+    assert_eq!(code(&wrong), Some(1));
+    assert!(err(&wrong).contains("must be greater than tolerateRatio (3)"), "{}", err(&wrong));
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/minimal.yaml");
+    let command = format!("replay checkout --file {} --policy {}", golden().display(), spec.display());
+    let none = serin(&command).output().await.unwrap();
+    assert_eq!(code(&none), Some(4), "{}", err(&none));
+    assert!(err(&none).contains("has no release checkout; there are: none"), "{}", err(&none));
+}
