@@ -144,8 +144,12 @@ impl Rehearsal {
             _ => {}
         }
         let mut said = vec![format!("{version}: as it was: {verdict}: {reason}")];
-        if let Some(one) = self.judges.get(version).filter(|one| !one.has_failed && !one.has_passed) {
-            said.push(format!("{version}: by this policy: undecided: {}", one.judge.verdict(&self.policy).reason()));
+        let Some(one) = self.judges.get(version).filter(|one| !one.has_failed) else { return said };
+        // A step that was passed may be long over when a version fails.
+        let stands = if verdict == "fail" { "no revert" } else { "undecided" };
+        if verdict == "fail" || !one.has_passed {
+            let reason = one.judge.verdict(&self.policy).reason().to_owned();
+            said.push(format!("{version}: by this policy: {stands}: {reason}"));
         }
         said
     }

@@ -244,7 +244,7 @@ async fn another_policy_is_tried_on_what_was() {
     .await;
     let told = out(&loose);
     assert!(
-        told.contains("by this policy: undecided: ") && told.contains(", 0 failed; as it was 1 passed, 1 failed"),
+        told.contains("by this policy: no revert: ") && told.contains(", 0 failed; as it was 1 passed, 1 failed"),
         "{told}"
     );
     assert_eq!(err(&loose), "note: the journal has no number of these, and they are taken to be good: queue\n");
