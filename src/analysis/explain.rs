@@ -215,7 +215,7 @@ fn shown(one: &MetricEvidence) -> String {
         Standing::Pass => "would pass",
         Standing::Undecided => "would be undecided",
         Standing::NoData => "has no data",
-        Standing::Error => "could not be measured",
+        Standing::Error => "would hold",
     };
     format!("; dryRun: {} {would} ({})", word(&one.metric), one.said)
 }

@@ -134,15 +134,16 @@ impl Counted {
             Outcome::Nothing => "the answer had no number: nothing was there to be measured".to_owned(),
             Outcome::Error(why) => {
                 let (errors, limit) = (self.errors, metric.consecutive_error_limit);
-                format!("could not be measured, {errors} running of {limit} that are let pass: {why}")
+                let s = if errors == 1 { "" } else { "s" };
+                format!("could not be measured {errors} time{s} running ({limit} let pass): {why}")
             }
         };
         let (good, count) = (self.good, metric.count.max(1));
         let failures = match self.failures {
             0 => String::new(),
-            failures => format!(", {failures} beyond of {} that are let pass", metric.failure_limit),
+            failures => format!(", {failures} beyond ({} let pass)", metric.failure_limit),
         };
-        format!("{newest}; {good} good in this step of {count} that it takes{failures}")
+        format!("{newest}; {good} of {count} good ones in this step{failures}")
     }
 
     fn failure(&self, metric: &MeasuredMetric) -> String {

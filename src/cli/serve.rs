@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// Where the other verbs connect: the administration API. It has no login, so keep it private
     #[arg(long, value_name = "ADDR", env = "SERIN_ADMIN", default_value = "127.0.0.1:18001")]
     admin: SocketAddr,
-    /// Where /metrics, /healthz and /readyz are
+    /// Where /metrics, /healthz, /readyz and /releases/NAME/explain are
     #[arg(long, value_name = "ADDR", env = "SERIN_HTTP", default_value = "127.0.0.1:18002")]
     http: SocketAddr,
     /// How often to look for changed specs where the file system does not tell

@@ -108,17 +108,17 @@ fn what_is_said_has_the_numbers() {
     assert_eq!(said(&readings), "not measured yet");
     assert_eq!(readings.missing(&policy).as_deref(), Some("p99: not measured yet"));
     for (outcome, words) in [
-        (GOOD, "0.2 is at most 0.2; 1 good in this step of 2 that it takes"),
-        (BAD, "0.3 is above 0.2; 1 good in this step of 2 that it takes, 1 beyond of 1 that are let pass"),
+        (GOOD, "0.2 is at most 0.2; 1 of 2 good ones in this step"),
+        (BAD, "0.3 is above 0.2; 1 of 2 good ones in this step, 1 beyond (1 let pass)"),
         (
             Outcome::Nothing,
-            "the answer had no number: nothing was there to be measured; 1 good in this step of 2 that it takes, 1 beyond of 1 that \
-             are let pass",
+            "the answer had no number: nothing was there to be measured; 1 of 2 good ones in this step, 1 beyond (1 \
+             let pass)",
         ),
         (
             error(),
-            "could not be measured, 1 running of 2 that are let pass: connection refused; 1 good in this step of 2 that it takes, 1 \
-             beyond of 1 that are let pass",
+            "could not be measured 1 time running (2 let pass): connection refused; 1 of 2 good ones in this step, 1 \
+             beyond (1 let pass)",
         ),
     ] {
         readings.observe(&[reading("p99", outcome)], &policy);
@@ -201,7 +201,7 @@ fn what_was_measured_of_another_question_or_held_against_other_limits_does_not_c
     let more = policy([MeasuredMetric { count: 3, dry_run: true, ..asked.clone() }]);
     let mut readings = Readings::default();
     readings.observe(&[reading("p99", GOOD), reading("p99", GOOD)], &policy([asked]));
-    assert!(readings.standings(&more)[0].said.ends_with("2 good in this step of 3 that it takes"));
+    assert!(readings.standings(&more)[0].said.ends_with("2 of 3 good ones in this step"));
     readings.observe(&[reading("gone", BAD)], &policy([]));
     assert_eq!(readings, Readings::default());
 }
