@@ -9,6 +9,7 @@ use crate::spec::value::{self, web};
 
 const PROMETHEUS: &str = "write `prometheus: {query: \"…\", max: 0.5}`, or `prometheus: {template: …, max: 0.5}`";
 const WEBHOOK: &str = "write `webhook: {url: \"https://checks.example.com/errors\", max: 0.5}`";
+const LIMITS: &str = "add `max: 0.5`, or `min: 0.99`, or both";
 const LIMIT: &str = "write a number, such as `0.5`";
 const PATH: &str = "write where the number is in the answer, as in `path: data.errors.0.rate`";
 const SECRET: &str = "write the name that the server's operator gave the secret, as in `secret: ci`";
@@ -48,6 +49,7 @@ impl<'t> Common<'t> {
         at: &At<'_>,
         name: &str,
         source: MetricSource,
+        limits: &str,
     ) -> Option<MeasuredMetric> {
         let named = self.name.and_then(|at| own_name(reader, &at));
         let is_limited = self.limits.iter().any(Option::is_some);
@@ -56,7 +58,7 @@ impl<'t> Common<'t> {
         let [min, max] = self.limits.map(&mut limit);
         if !is_limited {
             let spot = reader.at_key(at);
-            reader.error_at(&spot, "no limit says which numbers are good", "add `max: 0.5`, or `min: 0.99`, or both");
+            reader.error_at(&spot, "no limit says which numbers are good", limits);
         }
         if let (Some((min, _)), Some((max, at))) = (&min, &max)
             && min > max
@@ -99,17 +101,19 @@ pub(super) fn prometheus(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Mea
     exactly_one(reader, &fields, &choices, PROMETHEUS, PROMETHEUS);
     let address = address.map(|at| reader.parse(&at, "write `http://prometheus:9090`", web::url));
     let secret = secret.and_then(|at| reader.parse(&at, SECRET, value::printable));
+    let mut limits = LIMITS.to_owned();
     let (name, query) = match (query, template) {
         (Some(at), _) => ("prometheus", filled(reader, &at, PROMETHEUS)?),
         (None, Some(at)) => {
             let known: Vec<(&str, &Template)> = TEMPLATES.iter().map(|template| (template.name, template)).collect();
             let template = reader.choice(&at, &known, &[])?;
+            limits = format!("add `{}: …` ({})", template.limit.word(), template.unit);
             (template.name, template.query.to_owned())
         }
         (None, None) => return None,
     };
     let source = MetricSource::Prometheus { address: address.flatten(), query, secret };
-    common.read(reader, at, name, source)
+    common.read(reader, at, name, source, &limits)
 }
 
 /// What people call it, and nothing else is called.
@@ -160,5 +164,5 @@ pub(super) fn webhook(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Measur
         let help = "remove `{{…}}`: the release, its versions and the window are in the body that is sent";
         reader.error(&url_at, "nothing is filled in in a URL", help);
     }
-    common.read(reader, at, "webhook", MetricSource::Webhook { url, path, secret })
+    common.read(reader, at, "webhook", MetricSource::Webhook { url, path, secret }, LIMITS)
 }
