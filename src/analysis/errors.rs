@@ -93,9 +93,9 @@ impl Errors {
         self.proof = Proof::default();
     }
 
-    /// The highest error rate that is as good as the predecessor's. None where that is looked at already.
-    pub(super) fn ceiling(&self, metric: &ErrorsMetric) -> Option<f64> {
-        self.watch.is_none().then(|| ceiling(self.before.counts(&metric.causes), metric))
+    /// The highest error rate that is as good as the predecessor's, at this risk. None where that is looked at already.
+    pub(super) fn ceiling(&self, metric: &ErrorsMetric, false_revert: f64) -> Option<f64> {
+        self.watch.is_none().then(|| ceiling(self.before, metric, self.cluster_size(metric), false_revert))
     }
 
     /// The canary has all the traffic, and is watched for a higher error rate than this.

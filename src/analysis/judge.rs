@@ -82,7 +82,8 @@ impl Judge {
     /// The canary has all the traffic: from now on it is compared with what the baseline was like. Said again, it
     /// changes nothing.
     pub fn begin_watch(&mut self, policy: &AnalysisPolicy) {
-        if let Some(ceiling) = policy.errors.as_ref().and_then(|metric| self.errors.ceiling(metric)) {
+        let risk = policy.risk.false_revert;
+        if let Some(ceiling) = policy.errors.as_ref().and_then(|metric| self.errors.ceiling(metric, risk)) {
             self.marks.push(Mark::Watch { ceiling });
             self.errors.begin_watch(ceiling);
         }

@@ -1,8 +1,8 @@
 //! Numbers that others measure, and what they come to.
 //!
 //! PURE. Invariants: what could not be measured is neither good nor bad; a pass needs measurements of this very step,
-//! and the newest one within its limits; a metric is counted against one question and one pair of limits: edited, it
-//! begins anew.
+//! and the newest one within its limits; a metric is counted against one question and one pair of limits: edited, or made
+//! to decide what it only showed before, it begins anew.
 //!
 //! The rules are those that users of Argo Rollouts know (`count`, `failureLimit`, `consecutiveErrorLimit`, NaN and an
 //! empty answer are inconclusive), with two differences: an error holds and does not abort, because what cannot be
@@ -75,11 +75,14 @@ struct Asked {
     source: MetricSource,
     min: Option<f64>,
     max: Option<f64>,
+    /// What decided nothing counts for nothing when it decides.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 impl Asked {
     fn of(metric: &MeasuredMetric) -> Self {
-        Self { source: metric.source.clone(), min: metric.min, max: metric.max }
+        Self { source: metric.source.clone(), min: metric.min, max: metric.max, dry_run: metric.dry_run }
     }
 }
 

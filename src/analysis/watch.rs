@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clusters::Size;
+use super::ratio::finite_at_least_one;
 use super::{Counts, LogE};
 use crate::model::ErrorsMetric;
 
@@ -23,6 +24,9 @@ const MULTIPLES: [f64; 5] = [1.2, 1.5, 3.0, 10.0, 50.0];
 const HIGHEST: f64 = 0.99;
 /// With fewer requests of the predecessor's, nothing is known of its rate.
 const ENOUGH: u64 = 100;
+/// The chance that the predecessor's rate was above the ceiling, as a part of that of a false revert: what the watch's
+/// stake is of all stakes with errors alone.
+const MISJUDGED: f64 = 0.05;
 
 /// Evidence against "no worse than the predecessor", or than any other fixed rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,24 +39,25 @@ pub struct Watch {
     pub seen: Counts,
 }
 
-/// The highest error rate that is as good as the predecessor's: what it may have been, judged by its counts (two standard
-/// deviations above what was seen), times what is tolerated; never below what is harmless.
-pub fn ceiling(before: Counts, metric: &ErrorsMetric) -> f64 {
+/// The highest error rate that is as good as the predecessor's: what it may have been, judged by its counts, times what is
+/// tolerated; never below what is harmless.
+///
+/// A rate that is taken for lower than it was would revert a version that is as good. So it is the highest of which so
+/// few errors were to be seen with no smaller chance than [`MISJUDGED`] of the accepted one (`false_revert`): of `u`
+/// expected causes at most `u − t` come with a chance of at most `e^(−t²/2u)` (Chernoff's bound for Poisson counts). A cause
+/// makes `size` errors.
+pub fn ceiling(before: Counts, metric: &ErrorsMetric, size: f64, false_revert: f64) -> f64 {
     let before = before.clamped();
     if before.requests < ENOUGH {
         return metric.harmless_rate.min(HIGHEST);
     }
-    let errors = before.errors as f64 + 1.0;
-    let highest = (errors + 2.0 * errors.sqrt()) / before.requests as f64;
-    (highest * metric.tolerate_ratio).max(metric.harmless_rate).min(HIGHEST)
+    let size = finite_at_least_one(size);
+    let (causes, rarity) = (before.errors as f64 / size, -(MISJUDGED * false_revert).ln());
+    let highest = causes + rarity + (rarity * (rarity + 2.0 * causes)).sqrt();
+    (size * highest / before.requests as f64 * metric.tolerate_ratio).max(metric.harmless_rate).min(HIGHEST)
 }
 
 impl Watch {
-    /// Begins to watch a version whose predecessor was like this.
-    pub fn begin(before: Counts, metric: &ErrorsMetric) -> Self {
-        Self::against(ceiling(before, metric))
-    }
-
     /// Begins to watch a version whose error rate may not exceed this, whatever others do.
     pub fn against(ceiling: f64) -> Self {
         let nothing = LogE::from_ln(f64::NEG_INFINITY);
@@ -93,6 +98,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::random::Random;
     use crate::model::AnalysisPolicy;
 
     fn metric() -> ErrorsMetric {
@@ -105,15 +111,44 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_what_the_predecessor_may_have_been() {
-        assert_eq!(ceiling(counts(0, 0), &metric()), 0.001);
-        assert_eq!(ceiling(counts(0, 1_000_000), &metric()), 0.001);
-        let seen = ceiling(counts(99, 10_000), &metric());
-        assert!((seen - 1.1 * 0.012).abs() < 1e-9, "{seen}");
+        let of = |before, size, risk| ceiling(before, &metric(), size, risk);
+        assert_eq!(of(counts(0, 0), 1.0, 0.01), 0.001);
+        assert_eq!(of(counts(0, 1_000_000), 1.0, 0.01), 0.001);
+        // Of 147.3 that are expected, 100 at most are seen with a chance of less than 0.0005.
+        let seen = of(counts(100, 10_000), 1.0, 0.01);
+        assert!((seen - 1.1 * 0.014_732_43).abs() < 1e-7, "{seen}");
+        // A fifth of the causes tells less, and so does a smaller risk.
+        assert!(of(counts(100, 10_000), 5.0, 0.01) > 1.3 * seen && of(counts(100, 10_000), 1.0, 1e-4) > 1.05 * seen);
+        for (size, risk) in [(f64::NAN, 0.01), (1.0, 0.0), (1.0, f64::NAN), (f64::INFINITY, 0.01)] {
+            let odd = of(counts(u64::MAX, u64::MAX), size, risk);
+            assert!(odd > 0.0 && odd <= HIGHEST, "{odd} at {size}, {risk}");
+        }
+    }
+
+    /// Versions that are equal, whose errors come in groups: what few groups before the switch say by chance reverts nobody.
+    #[test]
+    fn a_predecessor_that_was_seen_for_a_short_time_misleads_seldom() {
+        let metric = ErrorsMetric { tolerate_ratio: 1.0, ..metric() };
+        let mut random = Random(11);
+        for (size, seconds) in [(1_u64, 10), (5, 10), (5, 60)] {
+            // A hundredth of 100 requests per second fails.
+            let mut errors = || (random.poisson(1.0 / size as f64) * size).min(100);
+            let mut reverted = 0;
+            for _ in 0..1_000 {
+                let before = counts((0..seconds).map(|_| errors()).sum(), 100 * seconds);
+                let mut watch = Watch::against(ceiling(before, &metric, size as f64, 0.01));
+                reverted += u64::from((0..600).any(|_| {
+                    watch.observe(counts(errors(), 100), size as f64);
+                    watch.evidence().reaches(0.01)
+                }));
+            }
+            assert!(reverted <= 15, "{reverted} of 1000 at a risk of 1 %, in groups of {size} after {seconds} s");
+        }
     }
 
     #[test]
     fn it_begins_at_one_and_stays_below_while_nothing_fails() {
-        let mut watch = Watch::begin(counts(0, 0), &metric());
+        let mut watch = Watch::against(0.001);
         assert!((watch.evidence().value() - 1.0).abs() < 1e-9);
         for _ in 0..1_000 {
             watch.observe(counts(0, 100), 1.0);
@@ -123,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_comes_late_is_found_soon() {
-        let mut watch = Watch::begin(counts(10, 10_000), &metric());
+        let mut watch = Watch::against(ceiling(counts(10, 10_000), &metric(), 1.0, 0.01));
         for _ in 0..3_600 {
             watch.observe(counts(0, 100), 1.0);
         }
@@ -143,7 +178,7 @@ mod tests {
             (state >> 11) as f64 / (1_u64 << 53) as f64
         };
         let alarms = (0..400).filter(|_| {
-            let mut watch = Watch::begin(counts(0, 0), &metric());
+            let mut watch = Watch::against(0.001);
             (0..500).any(|_| {
                 let errors = (0..20).filter(|_| uniform() < 0.001).count() as u64;
                 watch.observe(counts(errors, 20), 1.0);

@@ -185,6 +185,8 @@ fn what_was_measured_of_another_question_or_held_against_other_limits_does_not_c
         MeasuredMetric { max: Some(0.5), ..asked.clone() },
         MeasuredMetric { min: Some(0.0), ..asked.clone() },
         MeasuredMetric { source, ..asked.clone() },
+        // What it has won or lost while it decided nothing counts for nothing.
+        MeasuredMetric { dry_run: true, ..asked.clone() },
     ];
     for edited in edits {
         let (before, after) = (policy([asked.clone()]), policy([edited]));
@@ -197,8 +199,14 @@ fn what_was_measured_of_another_question_or_held_against_other_limits_does_not_c
         readings.observe(&[], &before);
         assert_eq!(readings, Readings::default(), "and there is no way back to it");
     }
+    let shown = policy([MeasuredMetric { dry_run: true, ..asked.clone() }]);
+    let mut readings = Readings::default();
+    readings.observe(&[reading("p99", BAD), reading("p99", BAD), reading("p99", BAD)], &shown);
+    let deciding = policy([asked.clone()]);
+    readings.observe(&[], &deciding);
+    assert_eq!(readings.failure(&deciding), None, "by an edit alone nothing fails");
     // How many are asked for is no other question.
-    let more = policy([MeasuredMetric { count: 3, dry_run: true, ..asked.clone() }]);
+    let more = policy([MeasuredMetric { count: 3, ..asked.clone() }]);
     let mut readings = Readings::default();
     readings.observe(&[reading("p99", GOOD), reading("p99", GOOD)], &policy([asked]));
     assert!(readings.standings(&more)[0].said.ends_with("2 of 3 good ones in this step"));
