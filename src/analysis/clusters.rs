@@ -12,9 +12,6 @@
 //!   loses is tempered by what was known before: so each factor is at most the one that what was known allows, and whatever
 //!   promise that has is kept. It is what keeps the first burst ever seen, an endpoint that restarts, from reverting.
 //!
-//! Bursts that have ended ([`Recent::bursts`]) temper what the arm wins from then on, wherever in their windows they fell:
-//! so groups that are scattered over all cells are known by their rise and fall.
-//!
 //! A failure that stays is not tempered for ever: after [`LASTS`] heaped windows running, and some windows after a
 //! rise that does not fall again, it is the arm's own rate and no burst.
 //!
@@ -155,9 +152,6 @@ struct Recent {
     failing: u32,
     /// That of its rise over the window before, if it is a burst; half as much with each window after it.
     rise: f64,
-    /// Over windows that follow each other, of all errors so far: the squares of those bursts alone that have ended. What
-    /// rises and stays is not among them.
-    ended: Spread,
 }
 
 impl Recent {
@@ -167,16 +161,16 @@ impl Recent {
         }
         let (now, told) = (now.clamped(), spread.sane());
         let is_heaped = told.squares > HEAPED * told.expected;
-        // The first window rises over nothing.
-        let (mut rise, mut ended) = (now.errors as f64, Spread::default());
-        if let Some(before) = self.before {
-            let over = Spread::across([before, now].into_iter());
-            let is_burst = over.squares > HEAPED * over.expected;
-            let rises = now.error_rate() > before.error_rate();
-            rise = if is_burst && rises { over.squares / over.expected } else { 0.0 };
-            // A burst rises and falls: its fall stands for both.
-            ended = Spread { squares: if is_burst && !rises { 2.0 * over.squares } else { 0.0 }, ..over };
-        }
+        let rise = match self.before {
+            Some(before) => {
+                let over = Spread::across([before, now].into_iter());
+                let rises = now.error_rate() > before.error_rate() && over.squares > HEAPED * over.expected;
+                if rises { over.squares / over.expected } else { 0.0 }
+            }
+            // The first window rises over nothing. Its cells, when they are told, say whether it is heaped.
+            None if told.expected == 0.0 => now.errors as f64,
+            None => 0.0,
+        };
         Self {
             before: Some(now),
             heaped: if is_heaped { self.heaped.saturating_add(1) } else { 0 },
@@ -185,13 +179,7 @@ impl Recent {
             chance: (self.chance + told.expected.powi(2)).min(f64::MAX),
             failing: if now.errors > 0 { self.failing.saturating_add(1) } else { 0 },
             rise: rise.max(self.rise / 2.0),
-            ended: self.ended.plus(ended),
         }
-    }
-
-    /// What all bursts that have ended say of the next one, wherever their errors fell.
-    fn bursts(self) -> f64 {
-        finite_at_least_one((self.ended.squares + CARE) / (self.ended.expected + CARE))
     }
 
     /// Groups too small to be seen in one window: what all windows together have beyond errors that come singly, for as long
@@ -206,12 +194,11 @@ impl Recent {
     }
 
     fn burst(self) -> f64 {
-        let heap = match self.heaped {
+        match self.heaped {
             0 => self.rise.max(self.groups()),
             1..=LASTS => self.rise.max(GOES_ON * self.heap),
             _ => 1.0,
-        };
-        heap.max(self.bursts())
+        }
     }
 }
 

@@ -1,8 +1,4 @@
-use super::super::errors::Errors;
-use super::super::random::Random;
-use super::super::{LogE, Window};
 use super::*;
-use crate::model::ErrorsMetric;
 
 fn counts(errors: u64, requests: u64) -> Counts {
     Counts { requests, errors }
@@ -132,45 +128,4 @@ fn nonsense_is_no_size() {
             }
         }
     }
-}
-
-/// A second of one version: groups of ten errors, each error at any of four cells.
-fn scattered(random: &mut Random, groups: f64) -> Arm {
-    let mut errors = [0; 4];
-    (0..10 * random.poisson(groups)).for_each(|_| errors[random.below(4)] += 1);
-    arm(errors).0
-}
-
-#[test]
-fn groups_that_fall_on_no_cell_in_particular_revert_no_more_often_than_is_accepted() {
-    let metric = ErrorsMetric { tolerate_ratio: 1.0, ..ErrorsMetric::default() };
-    let mut random = Random(3);
-    let mut reverted = 0;
-    for _ in 0..500 {
-        let mut errors = Errors::default();
-        reverted += u64::from((0..300).any(|_| {
-            let (canary, baseline) = (scattered(&mut random, 0.25), scattered(&mut random, 0.25));
-            errors.observe(&Window { canary, baseline, proxies: 4, ..Window::default() }, &metric);
-            let parts = errors.parts(Counts::default(), Counts::default());
-            LogE::average(parts.iter().map(|part| (part.stake, part.evidence))).reaches(0.05)
-        }));
-    }
-    assert!(reverted <= 25, "{reverted} of 500 at a risk of 5 %");
-}
-
-#[test]
-fn a_burst_that_has_ended_is_remembered_and_what_stays_is_none() {
-    let mut clusters = calm();
-    let mut take = |errors: [u64; 4]| {
-        let (counts, spread) = cells(errors);
-        clusters.note_canary(counts, spread);
-        clusters.canary.bursts()
-    };
-    // It stays: nothing has ended.
-    assert!((0..20).all(|_| take([8, 8, 8, 8]) == 1.0));
-    let mut known = 1.0;
-    for _ in 0..40 {
-        known = [[0; 4], [8, 8, 8, 8]].map(&mut take)[1];
-    }
-    assert!(known > 10.0, "{known}");
 }
