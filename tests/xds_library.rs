@@ -31,7 +31,7 @@ fn path() -> PathBuf {
 }
 
 async fn hears(responses: &mut Streaming<DiscoveryResponse>) -> DiscoveryResponse {
-    let message = tokio::time::timeout(Duration::from_secs(20), responses.message()).await.expect("in time");
+    let message = tokio::time::timeout(Duration::from_secs(60), responses.message()).await.expect("in time");
     message.expect("a sound stream").expect("a response")
 }
 

@@ -270,6 +270,12 @@ mod tests {
         let upstream = Upstream::start(UpstreamConfig::local("v1")).await.expect("a port");
         let load = Load::start(LoadConfig::new(vec![upstream.addr()], 200.0, "a"));
         let control = load.control();
+        crate::wait::until("a request", Duration::from_secs(60), || async {
+            ensure!(upstream.requests() > 0, "none came");
+            Ok(())
+        })
+        .await
+        .expect("it sends");
         let summary = report(load, Duration::from_millis(300)).await.expect("a summary");
         assert!(summary.version("v1").requests > 0);
         let text = line(Duration::from_secs(3), &summary, &control);

@@ -159,6 +159,7 @@ impl Outcome {
 /// A running load. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Load {
+    rate: f64,
     records: mpsc::Receiver<Record>,
     control: LoadControl,
     scheduler: JoinHandle<()>,
@@ -167,7 +168,8 @@ pub struct Load {
 /// Steers a load while another task collects its records.
 #[derive(Debug, Clone)]
 pub struct LoadControl {
-    stop: Arc<watch::Sender<bool>>,
+    /// The number of the request before which it stops.
+    stop: Arc<watch::Sender<u64>>,
     overload: Arc<AtomicU64>,
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
@@ -176,7 +178,7 @@ pub struct LoadControl {
 impl LoadControl {
     /// Schedules no more requests; those in flight end, and then the records.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(0);
     }
 
     /// How many scheduled requests were not sent because too many were unanswered.
@@ -194,15 +196,16 @@ impl Load {
     /// Starts on the current tokio runtime; the first request is due at once. Without targets or rate it sends nothing.
     pub fn start(config: LoadConfig) -> Self {
         let (sender, records) = mpsc::channel(RECORDS);
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(u64::MAX);
         let control = LoadControl {
             stop: Arc::new(stop),
             overload: Arc::new(AtomicU64::new(0)),
             in_flight: Arc::new(Semaphore::new(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
         };
+        let rate = config.rate;
         let scheduler = tokio::spawn(schedule(config, sender, control.clone(), stopped));
-        Self { records, control, scheduler }
+        Self { rate, records, control, scheduler }
     }
 
     /// The next record; `None` when the load was stopped and all requests have ended.
@@ -221,23 +224,25 @@ impl Load {
     }
 
     /// Stops, waits for the requests in flight, and adds the remaining records to `summary`.
-    pub async fn finish(mut self, summary: &mut Summary) {
+    pub async fn finish(self, summary: &mut Summary) {
         self.control.stop();
+        self.collect(summary).await;
+    }
+
+    /// Sends what is due in a length of time from the start, however long that takes on a machine that has much to do, and
+    /// collects everything: a whole measurement in one call.
+    pub async fn run_for(self, time: Duration) -> Summary {
+        let mut summary = Summary::default();
+        self.control.stop.send_replace((self.rate * time.as_secs_f64()).ceil() as u64);
+        self.collect(&mut summary).await;
+        summary
+    }
+
+    async fn collect(mut self, summary: &mut Summary) {
         while let Some(record) = self.next().await {
             summary.add(&record);
         }
         summary.overload = self.control.overload();
-    }
-
-    /// Collects everything for a length of time, then stops: a whole measurement in one call.
-    pub async fn run_for(mut self, time: Duration) -> Summary {
-        let mut summary = Summary::default();
-        let end = Instant::now() + time;
-        while let Ok(Some(record)) = tokio::time::timeout_at(end, self.next()).await {
-            summary.add(&record);
-        }
-        self.finish(&mut summary).await;
-        summary
     }
 }
 
@@ -256,7 +261,7 @@ async fn schedule(
     config: LoadConfig,
     records: mpsc::Sender<Record>,
     control: LoadControl,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<u64>,
 ) {
     if config.targets.is_empty() || config.rate.is_nan() || config.rate <= 0.0 {
         return;
@@ -267,7 +272,7 @@ async fn schedule(
         let Some(scheduled) = start.checked_add(due(config.rate, number)) else { return };
         tokio::select! {
             biased;
-            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = stopped.wait_for(|stop| *stop <= number) => return,
             () = sleep_until(scheduled) => {}
         }
         let Ok(permit) = control.in_flight.clone().try_acquire_owned() else {

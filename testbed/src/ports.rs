@@ -9,9 +9,11 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use tokio::net::{TcpListener, TcpSocket};
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep};
+
+use crate::wait;
 
 /// Where to look. It lies below what Linux hands out by itself (from 32,768): there, any outgoing connection of the
 /// load could take the port of a server that is being restarted.
@@ -20,7 +22,7 @@ const RANGE: Range<u16> = 20_000..32_000;
 const TRIES: usize = 200;
 /// How long an address may be in use before that is an error. A process that any thread is just starting holds copies of
 /// all the sockets of this one until it has begun its own program: an address that was closed here can be in use still.
-const STILL_IN_USE: Duration = Duration::from_secs(5);
+const STILL_IN_USE: Duration = Duration::from_secs(20);
 
 /// What was handed out in this process: tests that run side by side must not be given the same, and whoever is given one
 /// may bind it later, or again.
@@ -69,6 +71,20 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
             listener => return listener,
         }
     }
+}
+
+/// Waits until nobody listens on an address that was closed here.
+///
+/// # Errors
+/// When somebody does for long, or it cannot be reached at all.
+pub async fn refused(address: SocketAddr) -> Result<()> {
+    wait::until(&format!("{address} to refuse connections"), STILL_IN_USE, || async {
+        match TcpStream::connect(address).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            other => bail!("{other:?}"),
+        }
+    })
+    .await
 }
 
 /// Another one each time, and in each process.

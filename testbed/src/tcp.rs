@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::upstream::uniform;
 
 /// How long a call may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running upstream of a TCP service. It ends, with its connections, when it is dropped.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub struct Call {
 /// Connects, learns the version, and has a line echoed.
 ///
 /// # Errors
-/// When no version was told within five seconds.
+/// When no version was told within a minute.
 pub async fn call(addr: SocketAddr) -> Result<Call> {
     timeout(TIMEOUT, exchange(addr)).await.with_context(|| format!("no answer of {addr} within {TIMEOUT:?}"))?
 }

@@ -19,6 +19,12 @@ pub fn processor_time() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
 
+/// Processor time of the calling thread so far: unlike the time that passes, the same on a busy machine and on an idle
+/// one.
+pub fn thread_time() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
 fn clock(id: ClockId) -> Duration {
     let time = clock_gettime(id);
     // Neither clock begins below zero, and nanoseconds are below a thousand million.
@@ -85,10 +91,10 @@ mod tests {
 
     #[test]
     fn clocks_and_memory_are_this_processes_own() {
-        let (clock, used) = (monotonic(), processor_time());
+        let (clock, used, here) = (monotonic(), processor_time(), thread_time());
         let memory = vec![1_u8; 32 << 20];
         assert!(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>() > 0);
-        assert!(monotonic() > clock && processor_time() > used);
+        assert!(monotonic() > clock && processor_time() > used && thread_time() > here);
         let (busy, all) = machine().expect("/proc");
         assert!(0 < busy && busy < all);
         assert!(resident().expect("/proc") > 32 << 20);

@@ -1,7 +1,5 @@
 //! What comes with the services: reflection, health, limits, and an orderly end.
 
-use std::time::Duration;
-
 use serin::admin::proto::release_service_client::ReleaseServiceClient;
 use serin::admin::proto::{GetReleaseRequest, WatchReleasesRequest};
 use serin::rollout::engine::View;
@@ -112,7 +110,7 @@ async fn nothing_is_without_a_limit() {
     let mut client = ReleaseServiceClient::new(api.channel.clone());
     let mut get = async |length: usize| {
         let asked = client.get_release(GetReleaseRequest { name: "x".repeat(length) });
-        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer").expect_err("no such release")
+        soon(asked).await.expect_err("no such release")
     };
     // A name that is far too long for a header is still answered for what it is.
     let unknown = get(1 << 20).await;

@@ -166,7 +166,7 @@ async fn new_configuration_goes_to_one_of_three_first_and_what_that_rejects_to_n
     let port = taken.local_addr()?.port();
     for envoy in &edge.scene.envoys[1..] {
         let dump = envoy.config_dump().await?.to_string();
-        ensure!(!dump.contains(&port.to_string()), "{} was given what the first rejected", envoy.id());
+        ensure!(!dump.contains(&format!("\"port_value\":{port}")), "{} was given what the first rejected", envoy.id());
         edge.scene.until_shown(envoy.id(), "spared", |proxy| sync_state(proxy, "lds") == "SYNC_STATE_STALE").await?;
     }
     let mut summary = Default::default();

@@ -35,7 +35,9 @@ async fn a_draining_endpoint_finishes_what_it_has_and_gets_nothing_new() -> Resu
     for _ in 0..3 {
         gates.push(Gate::new(true).await?);
     }
-    let to = wired.serve(service("shop", [("v1", at(gates.iter().map(|gate| gate.addr)))]), |_| {})?;
+    // An answer may be held back for as long as the test takes.
+    let shop = service("shop", [("v1", at(gates.iter().map(|gate| gate.addr)))]);
+    let to = wired.serve(Service { timeout: Some(DEADLINE), ..shop }, |_| {})?;
     wired.publish().await?;
     // Until the one that answers nothing has been asked.
     let ask = || tokio::spawn(async move { http::get(to, "/").await });
@@ -81,10 +83,10 @@ async fn an_endpoint_that_fails_its_health_check_gets_nothing() -> Result<()> {
     let good = Upstream::start(UpstreamConfig::local("v1")).await?;
     let [dead] = ports::free()?;
     let mut shop = service("shop", [("v1", at([good.addr(), dead]))]);
-    let interval = Duration::from_millis(100);
     let kind = ProbeKind::Http { path: "/healthz".into() };
-    shop.health_check =
-        Some(HealthCheck { kind, interval, timeout: interval, unhealthy_threshold: 1, healthy_threshold: 1 });
+    // The dead one refuses at once; the good one may be slow, where the machine is.
+    let (interval, timeout) = (Duration::from_millis(100), DEADLINE);
+    shop.health_check = Some(HealthCheck { kind, interval, timeout, unhealthy_threshold: 1, healthy_threshold: 1 });
     let to = wired.serve(shop, |_| {})?;
     wired.publish().await?;
     wired.reported("one healthy of two", |w| w.health.worst("shop/v1") == Some((1, 2))).await?;

@@ -1,5 +1,6 @@
 use super::pool::Pool;
 use super::*;
+use crate::ports;
 use crate::upstream::{Behaviour, Upstream, UpstreamConfig};
 
 async fn upstream(version: &str, behaviour: Behaviour) -> Upstream {
@@ -23,8 +24,8 @@ fn requests_are_due_evenly() {
 async fn every_request_is_recorded_with_its_target_and_version() {
     let v1 = upstream("v1", Behaviour::GOOD).await;
     let v2 = upstream("v2", Behaviour::failing(1.0)).await;
-    let load = Load::start(LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "shop.example.com"));
-    let summary = load.run_for(Duration::from_millis(500)).await;
+    let config = LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "shop.example.com");
+    let summary = Load::start(config).run_for(Duration::from_millis(500)).await;
     assert_eq!(summary.version("v1").requests, v1.requests());
     assert_eq!(summary.version("v2").requests, v2.requests());
     assert!(v1.requests().abs_diff(v2.requests()) <= 1, "in turn: {} and {}", v1.requests(), v2.requests());
@@ -32,7 +33,21 @@ async fn every_request_is_recorded_with_its_target_and_version() {
     assert_eq!(summary.version("v2").failures, v2.requests());
     assert!(summary.version("v2").first_failure.is_some());
     assert_eq!((summary.failures_not_of("v2"), summary.overload), (0, 0));
-    assert!(summary.requests() <= 501, "on schedule, no faster: {}", summary.requests());
+    assert_eq!(summary.requests(), 500, "all that was due, and no more");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_it_is_due() {
+    let v1 = upstream("v1", Behaviour::GOOD).await;
+    let mut load = Load::start(LoadConfig::new(vec![v1.addr()], 1_000.0, "a"));
+    let mut records = Vec::new();
+    while records.len() < 20 {
+        records.extend(load.next().await);
+    }
+    assert!(records.iter().all(|record| record.finished >= record.scheduled), "{records:?}");
+    let mut scheduled: Vec<Instant> = records.iter().map(|record| record.scheduled).collect();
+    scheduled.sort();
+    assert!(scheduled.windows(2).all(|two| two[1] - two[0] >= Duration::from_millis(1)), "{scheduled:?}");
 }
 
 #[tokio::test]
@@ -47,11 +62,12 @@ async fn connections_are_used_in_turn() {
 
 #[tokio::test]
 async fn a_closed_connection_is_replaced_unseen() {
-    let v1 = upstream("v1", Behaviour::GOOD).await;
-    let addr = v1.addr();
+    let [addr] = ports::free().expect("a port");
+    let v1 = Upstream::start(UpstreamConfig { listen: addr, ..UpstreamConfig::local("v1") }).await.expect("the port");
     let pool = Pool::new(addr, None, 1);
     assert!(!send(&pool).await.is_failure());
     v1.stop().await;
+    ports::refused(addr).await.expect("nobody listens any more");
     let failed = send(&pool).await;
     assert!(matches!(&failed, Outcome::Failed(cause) if cause.starts_with("connect")), "{failed:?}");
     assert_eq!(pool.connections(), (0, 0), "what failed gives its place back");
@@ -62,19 +78,35 @@ async fn a_closed_connection_is_replaced_unseen() {
 }
 
 #[tokio::test]
-async fn what_exceeds_the_bound_is_overload_and_the_wait_counts_from_the_schedule() {
-    let stuck = upstream("v1", Behaviour { latency: Duration::from_secs(60), ..Behaviour::GOOD }).await;
-    let load = Load::start(LoadConfig {
-        max_in_flight: 5,
-        timeout: Duration::from_millis(300),
-        ..LoadConfig::new(vec![stuck.addr()], 1_000.0, "a")
-    });
+async fn what_exceeds_the_bound_is_overload() {
+    let stuck = upstream("v1", Behaviour { latency: Duration::from_secs(600), ..Behaviour::GOOD }).await;
+    let timeout = Duration::from_secs(600);
+    let load =
+        Load::start(LoadConfig { max_in_flight: 5, timeout, ..LoadConfig::new(vec![stuck.addr()], 1_000.0, "a") });
     let control = load.control();
-    let summary = load.run_for(Duration::from_millis(200)).await;
-    assert_eq!(summary.requests(), 5, "no more than the bound is in flight");
-    assert_eq!((summary.failures(), summary.causes.len()), (5, 1), "{:?}", summary.causes);
-    assert!(summary.overload > 50 && summary.overload == control.overload(), "{}", summary.overload);
+    crate::wait::until("some overload", Duration::from_secs(60), || async {
+        anyhow::ensure!(control.overload() > 50 && stuck.requests() >= 5, "{} not sent", control.overload());
+        Ok(())
+    })
+    .await
+    .expect("it comes");
+    assert_eq!((control.in_flight(), stuck.requests()), (5, 5), "no more than the bound is in flight");
+    drop(stuck);
+    let mut summary = Summary::default();
+    load.finish(&mut summary).await;
+    assert!(summary.overload > 50 && summary.overload == control.overload(), "{summary}");
+    assert!(summary.requests() >= 5 && summary.failures() == summary.requests(), "{summary}");
     assert_eq!(control.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_has_its_time_and_the_wait_counts_from_the_schedule() {
+    let stuck = upstream("v1", Behaviour { latency: Duration::from_secs(600), ..Behaviour::GOOD }).await;
+    let timeout = Duration::from_millis(50);
+    let mut load = Load::start(LoadConfig { timeout, ..LoadConfig::new(vec![stuck.addr()], 100.0, "a") });
+    let record = load.next().await.expect("it goes on");
+    assert_eq!(record.outcome, Outcome::Failed("no answer within 50ms".into()));
+    assert!(record.latency() >= timeout, "{record:?}");
 }
 
 #[test]

@@ -1,41 +1,15 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 /// A stand-in for the binary that speaks its command line: a tiny server in Python, which every machine that builds
-/// this has (it installs Envoy).
-const STAND_IN: &str = r#"#!/usr/bin/env python3
-import http.server, os, signal, sys
-if sys.argv[1] != "serve":
-    print(" ".join(sys.argv[1:]), os.environ["SERIN_SERVER"])
-    sys.exit(0 if sys.argv[1] != "fail" else "no such verb")
-flags = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-if os.listdir(flags["--specs"]) == ["broken.yaml"]:
-    sys.exit("broken.yaml:1:1: nonsense")
-print("started", flush=True)
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-host, port = flags["--http"].split(":")
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/readyz" else 404)
-        self.send_header("content-length", "0")
-        self.end_headers()
-    def log_message(self, *_): pass
-http.server.HTTPServer.allow_reuse_address = True
-http.server.HTTPServer((host, int(port)), Handler).serve_forever()
-"#;
-
-fn stand_in(dir: &Path) -> PathBuf {
-    let path = dir.join("serin");
-    std::fs::write(&path, STAND_IN).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
-    path
+/// this has (it installs Envoy). Not written by the tests: a file that somebody writes cannot be executed, and a process
+/// that another thread is just starting holds it as open as this one does.
+fn stand_in() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/process/stand_in.py"))
 }
 
 #[tokio::test]
 async fn it_comes_up_again_on_the_same_ports() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut server = ServerProcess::new(stand_in(dir.path())).expect("ports");
+    let mut server = ServerProcess::new(stand_in()).expect("ports");
     server.write_spec("shop.yaml", "kind: Fleet\n").expect("written");
     server.start().await.expect("ready");
     let (http, first) = (server.http(), server.id());
@@ -51,8 +25,7 @@ async fn it_comes_up_again_on_the_same_ports() {
 
 #[tokio::test]
 async fn a_failed_start_shows_the_log_at_once() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut server = ServerProcess::new(stand_in(dir.path())).expect("ports");
+    let mut server = ServerProcess::new(stand_in()).expect("ports");
     server.write_spec("broken.yaml", "").expect("written");
     let text = format!("{:#}", server.start().await.expect_err("it ends"));
     assert!(text.contains("broken.yaml:1:1: nonsense"), "{text}");
@@ -60,8 +33,7 @@ async fn a_failed_start_shows_the_log_at_once() {
 
 #[tokio::test]
 async fn clients_are_told_where_the_server_is() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let server = ServerProcess::new(stand_in(dir.path())).expect("ports");
+    let server = ServerProcess::new(stand_in()).expect("ports");
     let printed = server.run(["get", "checkout"]).await.expect("it runs");
     assert_eq!(printed, format!("get checkout http://{}\n", server.admin()));
     let text = server.run(["fail"]).await.expect_err("it fails").to_string();

@@ -53,7 +53,9 @@ async fn over_grpc_the_status_is_in_the_trailers() {
 
 #[tokio::test]
 async fn open_requests_are_answered_before_it_stops() {
+    let [listen] = crate::ports::free().expect("a port");
     let upstream = Upstream::start(UpstreamConfig {
+        listen,
         behaviour: Behaviour { latency: Duration::from_millis(200), ..Behaviour::GOOD },
         ..UpstreamConfig::local("v1")
     })

@@ -20,7 +20,7 @@ fn port(loaded: &Loaded) -> Option<u16> {
 
 async fn until(receiver: &mut watch::Receiver<Loaded>, what: impl Fn(&Loaded) -> bool) -> Loaded {
     let waiting = receiver.wait_for(|loaded| what(loaded));
-    match tokio::time::timeout(Duration::from_secs(20), waiting).await {
+    match tokio::time::timeout(Duration::from_secs(60), waiting).await {
         Ok(loaded) => loaded.unwrap().clone(),
         Err(_) => panic!("never came"),
     }
@@ -124,7 +124,7 @@ async fn it_ends_with_its_receivers() {
     };
     let task = tokio::spawn(source.run(sender));
     drop(receiver);
-    tokio::time::timeout(Duration::from_secs(20), task).await.expect("it ends").unwrap();
+    tokio::time::timeout(Duration::from_secs(60), task).await.expect("it ends").unwrap();
 }
 
 #[test]
