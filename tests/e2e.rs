@@ -35,6 +35,8 @@ mod release;
 mod routing;
 #[path = "e2e/scene.rs"]
 mod scene;
+#[path = "e2e/states.rs"]
+mod states;
 #[path = "e2e/status.rs"]
 mod status;
 #[path = "e2e/telemetry.rs"]

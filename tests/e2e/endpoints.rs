@@ -1,7 +1,9 @@
 //! Endpoints that register: they serve, survive a restart of the server, and leave without a failed request.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serin::admin::proto::EndpointState::{self, Draining, Serving};
+use serin::admin::proto::ListEndpointsRequest;
+use serin::admin::proto::endpoint_service_client::EndpointServiceClient;
 use serin_testbed::child::{Child, Signal};
 use serin_testbed::upstream::{Upstream, UpstreamConfig};
 use serin_testbed::wait;
@@ -29,21 +31,23 @@ fn agent(scene: &Scene, name: &str, upstream: &Upstream) -> Result<Child> {
     Child::spawn(name, &mut command, scene.server.specs().with_file_name(format!("{name}.log")))
 }
 
-/// State and address of the endpoints, as `serin endpoints -o json` prints them, sorted.
-async fn endpoints(scene: &Scene) -> Result<Vec<(String, String)>> {
-    let printed = scene.server.run(["endpoints", "checkout", "-o", "json"]).await?;
-    let shown: Value = serde_json::from_str(&printed).context(printed)?;
-    let text = |of: &Value, field: &str| of[field].as_str().unwrap_or_default().replace("ENDPOINT_STATE_", "");
-    let endpoints = shown["versions"][0]["endpoints"].as_array().context("a list of endpoints")?;
-    Ok(endpoints.iter().map(|of| (text(of, "state"), text(of, "address"))).collect())
+/// State and address of the endpoints, sorted. Asked without a process of the client, which may take longer to start on a
+/// machine with much to do than a state lasts.
+async fn endpoints(scene: &Scene) -> Result<Vec<(EndpointState, String)>> {
+    let mut client = EndpointServiceClient::connect(format!("http://{}", scene.server.admin())).await?;
+    let request = ListEndpointsRequest { service: "checkout".into() };
+    let listed = client.list_endpoints(request).await?.into_inner();
+    let version = listed.versions.into_iter().next().context("a version")?;
+    let mut found: Vec<_> = version.endpoints.into_iter().map(|of| (of.state(), of.address)).collect();
+    found.sort();
+    Ok(found)
 }
 
-async fn until(scene: &Scene, what: &str, wanted: &[(&str, &Upstream)]) -> Result<()> {
-    let mut wanted: Vec<_> = wanted.iter().map(|(state, of)| ((*state).to_owned(), of.addr().to_string())).collect();
+async fn until(scene: &Scene, what: &str, wanted: &[(EndpointState, &Upstream)]) -> Result<()> {
+    let mut wanted: Vec<_> = wanted.iter().map(|(state, of)| (*state, of.addr().to_string())).collect();
     wanted.sort();
     wait::until(what, DEADLINE, || async {
-        let mut shown = endpoints(scene).await?;
-        shown.sort();
+        let shown = endpoints(scene).await?;
         ensure!(shown == wanted, "{shown:?}");
         Ok(())
     })
@@ -74,7 +78,7 @@ async fn registered_endpoints_serve_survive_a_restart_and_leave_unnoticed() -> R
     commit(&scene)?;
     scene.server.start().await?;
     let mut agents = [agent(&scene, "one", &one)?, agent(&scene, "two", &two)?];
-    until(&scene, "both to be registered", &[("SERVING", &one), ("SERVING", &two)]).await?;
+    until(&scene, "both to be registered", &[(Serving, &one), (Serving, &two)]).await?;
     for proxy in scene.proxies.clone() {
         scene.start_proxy(&proxy).await?;
     }
@@ -92,15 +96,15 @@ async fn registered_endpoints_serve_survive_a_restart_and_leave_unnoticed() -> R
     }
     scene.server.kill9();
     scene.server.start().await?;
-    until(&scene, "both to be known from the store", &[("SERVING", &one), ("SERVING", &two)]).await?;
+    until(&scene, "both to be known from the store", &[(Serving, &one), (Serving, &two)]).await?;
     for agent in &mut agents {
         agent.signal(Signal::CONT)?;
     }
 
     // The first one's agent dies without a word; what it stood beside goes on until nobody sends it anything.
     agents[0].kill();
-    until(&scene, "the silent one to be drained", &[("DRAINING", &one), ("SERVING", &two)]).await?;
-    until(&scene, "the silent one to be dropped", &[("SERVING", &two)]).await?;
+    until(&scene, "the silent one to be drained", &[(Draining, &one), (Serving, &two)]).await?;
+    until(&scene, "the silent one to be dropped", &[(Serving, &two)]).await?;
     until_proxies_have(&scene, &[&two]).await?;
     one.stop().await;
     let served = two.requests();
@@ -116,6 +120,6 @@ async fn registered_endpoints_serve_survive_a_restart_and_leave_unnoticed() -> R
     let ended = agents[1].terminate(DEADLINE).await?;
     ensure!(ended.success() && agents[1].output().contains("deregistered"), "{ended}: {}", agents[1].output());
     let shown = endpoints(&scene).await?;
-    ensure!(shown.iter().all(|(state, _)| state == "DRAINING"), "{shown:?}");
+    ensure!(shown.iter().all(|(state, _)| *state == Draining), "{shown:?}");
     Ok(())
 }

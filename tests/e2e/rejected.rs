@@ -8,6 +8,7 @@ use serin_testbed::{ports, wait};
 
 use crate::picky::Picky;
 use crate::scene::{DEADLINE, Proxy, Scene, sync_state};
+use crate::states::States;
 
 /// Two services on the listener of one fleet, which Envoys of one machine can share.
 struct Edge {
@@ -140,12 +141,13 @@ async fn new_configuration_goes_to_one_of_three_first_and_what_that_rejects_to_n
     let load = Load::start(LoadConfig::new(vec![good], 100.0, "checkout.example.com"));
 
     // The routes of the step are with one proxy first, and the step is in force when all have them.
+    let states = States::of(&edge.scene.server, "checkout")?;
+    states.until("the release at rest", |release| release["phase"] == "PHASE_HEALTHY").await?;
     edge.wanted = [("checkout", "v2"), ("cart", "v1")];
     edge.commit()?;
-    edge.until("checkout", "with one first", |r| {
-        r["setWeight"] == 50.0 && message(r).contains("1 of 3 proxies first") && r["proxiesInForce"] == 1
-    })
-    .await?;
+    let first =
+        |r: &Value| r["setWeight"] == 50.0 && message(r).contains("1 of 3 proxies first") && r["proxiesInForce"] == 1;
+    states.until("the release to be with one first", first).await?;
     let first =
         edge.scene.until_shown("a-1", "synced", |proxy| sync_state(proxy, "rds") == "SYNC_STATE_SYNCED").await?;
     ensure!(first["connected"] == true, "{first:#}");

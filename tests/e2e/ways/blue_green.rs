@@ -12,6 +12,7 @@ use super::{
     until_paused_at, until_step,
 };
 use crate::scene::{DEADLINE, HOST};
+use crate::states::States;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_at_once_after_a_hook_and_back_when_it_fails() -> Result<()> {
@@ -63,9 +64,10 @@ async fn a_preview_by_host_and_header_comes_before_the_switch() -> Result<()> {
 async fn over_a_time_part_by_part() -> Result<()> {
     let mut scene = scene("{blueGreen: {switch: {over: 5s}, postPromotion: [{watch: {duration: 4s}}]}}").await?;
     let load = begin(&mut scene).await?;
+    let states = States::of(&scene.server, "checkout")?;
+    states.until("the release at rest", |release| release["phase"] == "PHASE_HEALTHY").await?;
     scene.commit("v2")?;
-    let part = |weight: &serde_json::Value| weight.as_f64().is_some_and(|weight| weight > 0.0 && weight < 100.0);
-    scene.until("a part of the traffic to have moved", |release| part(&release["actualWeight"])).await?;
+    states.until_a_part_has_moved().await?;
     scene.until_phase("PHASE_HEALTHY", "v2").await?;
     unharmed(&load.so_far())?;
     reverts_v3(&scene, load).await?;

@@ -8,6 +8,7 @@ use serin_testbed::upstream::Behaviour;
 
 use super::{begin, only, promotes_v2, reverts_v3, scene, unharmed, until_paused_at};
 use crate::scene::Scene;
+use crate::states::States;
 
 const GATED: &str = "{canary: {steps: [{setWeight: 50}, {pause: {}}]}}";
 const UNGATED: &str = "{canary: {steps: [{setWeight: 50}]}}";
@@ -96,9 +97,10 @@ async fn over_a_time_so_that_nobody_is_flooded() -> Result<()> {
     scene.specs.release = vec!["rollback: {over: 5s}".into()];
     let load = begin(&mut scene).await?;
     promotes_v2(&scene, &load).await?;
+    let states = States::of(&scene.server, "checkout")?;
+    states.until("the release at rest", |release| release["phase"] == "PHASE_HEALTHY").await?;
     scene.server.run(["undo", "checkout"]).await?;
-    let part = |weight: &Value| weight.as_f64().is_some_and(|weight| weight > 0.0 && weight < 100.0);
-    scene.until("a part of the traffic to have returned", |release| part(&release["actualWeight"])).await?;
+    states.until_a_part_has_moved().await?;
     rests_at(&scene, "v1").await?;
     only(&scene, "v1").await?;
     unharmed(&load.finish().await)
