@@ -157,7 +157,7 @@ mod tests {
     /// A shell that does this when asked to end.
     async fn trapping(what: &str, dir: &Path) -> Child {
         let child = shell(&format!("trap '{what}' TERM; echo up; while :; do sleep 0.01; done"), dir);
-        wait::until("its trap", Duration::from_secs(10), || async {
+        wait::until("its trap", Duration::from_secs(60), || async {
             anyhow::ensure!(child.output().contains("up"), "not yet");
             Ok(())
         })
@@ -181,7 +181,7 @@ mod tests {
     async fn an_early_end_is_told_with_the_log() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = shell("echo no such port; exit 3", dir.path());
-        let text = wait::until("the end", Duration::from_secs(10), || {
+        let text = wait::until("the end", Duration::from_secs(60), || {
             let seen = child.check_running().err().context("still running");
             async move { seen }
         })
@@ -196,7 +196,7 @@ mod tests {
     async fn termination_is_asked_for_then_forced() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut willing = trapping("exit 7", dir.path()).await;
-        let status = willing.terminate(Duration::from_secs(10)).await.expect("it ends");
+        let status = willing.terminate(Duration::from_secs(60)).await.expect("it ends");
         assert_eq!(status.code(), Some(7));
 
         let mut deaf = trapping("", dir.path()).await;

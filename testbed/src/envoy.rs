@@ -18,7 +18,7 @@ use crate::wait;
 /// The version that is used when the environment does not choose another.
 pub const DEFAULT_VERSION: &str = "1.40.0";
 /// How long Envoy has to open its admin port. Loaded machines need seconds.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
 
 /// The path of the Envoy binary: `ENVOY` when set, else what `make envoy` has installed.
 ///

@@ -209,7 +209,7 @@ pub(crate) mod tests {
         }
         hooks.answer_status("/other", 404);
         assert_eq!(post(&hooks.url("/other"), &Value::Null).await, 404);
-        let came = hooks.wait_for("/check", 3, Duration::from_secs(10)).await.expect("three came");
+        let came = hooks.wait_for("/check", 3, Duration::from_secs(60)).await.expect("three came");
         assert_eq!((came.len(), &came[0].body, came[0].header("idempotency-key")), (3, &body, Some("k")));
         let missing = hooks.wait_for("/never", 1, Duration::from_millis(50)).await;
         assert!(missing.is_err_and(|error| format!("{error:#}").contains("/never")));

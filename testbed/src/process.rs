@@ -14,7 +14,7 @@ use crate::child::{Child, Signal, tail};
 use crate::{http, ports, wait};
 
 /// How long the server has to be ready. Loaded machines need seconds.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(60);
 
 /// A server that was started, killed or stopped, and can be started again. Killed by its id when dropped.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl ServerProcess {
     /// Starts it and waits until `/readyz` says 200.
     ///
     /// # Errors
-    /// When it ends instead, or is not ready within 30 s: with the end of its log.
+    /// When it ends instead, or is not ready within a minute: with the end of its log.
     pub async fn start(&mut self) -> Result<()> {
         self.spawn()?;
         self.ready(READY).await

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!((good.connections(), bad.connections()), (1, 1));
         let gone = good.addr();
         drop(good);
-        crate::wait::until("its end", Duration::from_secs(10), || async {
+        crate::wait::until("its end", Duration::from_secs(60), || async {
             ensure!(call(gone).await.is_err(), "it still answers");
             Ok(())
         })

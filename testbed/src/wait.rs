@@ -44,7 +44,7 @@ mod tests {
     #[tokio::test]
     async fn it_looks_until_the_condition_holds() {
         let looks = Cell::new(0);
-        let found = until("the third look", Duration::from_secs(10), || async {
+        let found = until("the third look", Duration::from_secs(60), || async {
             looks.set(looks.get() + 1);
             if looks.get() < 3 { bail!("only {}", looks.get()) } else { Ok(looks.get()) }
         })

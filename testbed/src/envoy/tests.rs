@@ -65,13 +65,14 @@ static_resources:
 async fn two_envoys_share_a_port_and_a_load() {
     let upstream = Upstream::start(UpstreamConfig::local("v1")).await.expect("a port");
     let mut first = EnvoyProcess::start("edge-1", &bootstrap(0, upstream.addr())).await.expect("Envoy starts");
-    first.ready(Duration::from_secs(30)).await.expect("ready");
-    let shared = first.listener("http", Duration::from_secs(10)).await.expect("a listener");
+    first.ready(Duration::from_secs(60)).await.expect("ready");
+    let shared = first.listener("http", Duration::from_secs(60)).await.expect("a listener");
     let mut second =
         EnvoyProcess::start("edge-2", &bootstrap(shared.port(), upstream.addr())).await.expect("Envoy starts");
-    second.ready(Duration::from_secs(30)).await.expect("ready");
+    second.ready(Duration::from_secs(60)).await.expect("ready");
 
-    let config = LoadConfig { connections: 32, ..LoadConfig::new(vec![shared], 500.0, "a") };
+    let config =
+        LoadConfig { connections: 32, timeout: Duration::from_secs(60), ..LoadConfig::new(vec![shared], 500.0, "a") };
     let summary = Load::start(config).run_for(Duration::from_millis(500)).await;
     assert_eq!((summary.failures(), summary.overload), (0, 0), "{summary}");
     let first_served = first.stat("cluster.up.upstream_rq_total").await.expect("a count");

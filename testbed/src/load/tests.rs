@@ -24,7 +24,8 @@ fn requests_are_due_evenly() {
 async fn every_request_is_recorded_with_its_target_and_version() {
     let v1 = upstream("v1", Behaviour::GOOD).await;
     let v2 = upstream("v2", Behaviour::failing(1.0)).await;
-    let config = LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "shop.example.com");
+    let timeout = Duration::from_secs(600);
+    let config = LoadConfig { timeout, ..LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "shop.example.com") };
     let summary = Load::start(config).run_for(Duration::from_millis(500)).await;
     assert_eq!(summary.version("v1").requests, v1.requests());
     assert_eq!(summary.version("v2").requests, v2.requests());
@@ -144,10 +145,11 @@ async fn users_come_in_turn_each_to_all_targets_from_their_own_address() {
     let load = Load::start(LoadConfig {
         users: Some(Population::of(100)),
         sources: sources.to_vec(),
-        ..LoadConfig::new(vec![v1.addr(), v2.addr()], 2_000.0, "a")
+        timeout: Duration::from_secs(600),
+        ..LoadConfig::new(vec![v1.addr(), v2.addr()], 1_000.0, "a")
     });
     let load = load.counted();
-    let all = crate::wait::until("every user to have seen both", Duration::from_secs(10), || async {
+    let all = crate::wait::until("every user to have seen both", Duration::from_secs(60), || async {
         let seen = load.so_far().seen;
         anyhow::ensure!(seen.seen("v1") == 100 && seen.seen("v2") == 100, "{} {}", seen.seen("v1"), seen.seen("v2"));
         Ok(seen)

@@ -20,7 +20,7 @@ async fn it_comes_up_again_on_the_same_ports() {
     assert_eq!(server.http(), http);
     assert_ne!(server.id(), first);
     assert_eq!(server.log(), "started\nstarted\n", "one log over all starts");
-    assert!(server.terminate(Duration::from_secs(10)).await.expect("it ends").success());
+    assert!(server.terminate(Duration::from_secs(60)).await.expect("it ends").success());
 }
 
 #[tokio::test]

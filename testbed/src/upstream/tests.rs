@@ -63,7 +63,7 @@ async fn open_requests_are_answered_before_it_stops() {
     .expect("a port");
     let addr = upstream.addr();
     let open = tokio::spawn(async move { http::get(addr, "/").await });
-    crate::wait::until("the request to arrive", Duration::from_secs(10), || async {
+    crate::wait::until("the request to arrive", Duration::from_secs(60), || async {
         anyhow::ensure!(upstream.requests() == 1 && upstream.in_flight() == 1, "not yet");
         Ok(())
     })
