@@ -27,6 +27,8 @@ pub use summary::{Summary, VersionSummary};
 
 use callers::Callers;
 
+use crate::usage::allow_most_connections;
+
 /// How many records may wait for their collector. A full channel keeps requests in flight, and so becomes overload.
 const RECORDS: usize = 16_384;
 
@@ -82,7 +84,7 @@ impl Population {
 }
 
 impl LoadConfig {
-    /// A load over some targets, with what suits a test for the rest: `/`, 16 connections to each target, 2,000
+    /// A load over some targets, with what suits a test for the rest: `/`, 16 connections to each target, 5,000
     /// requests in flight, as long to answer as Envoy allows by default (15 s).
     pub fn new(targets: Vec<SocketAddr>, rate: f64, host: impl Into<String>) -> Self {
         Self {
@@ -91,7 +93,7 @@ impl LoadConfig {
             hosts: vec![host.into()],
             path: "/".into(),
             connections: 16,
-            max_in_flight: 2_000,
+            max_in_flight: 5_000,
             timeout: Duration::from_secs(15),
             headers: Vec::new(),
             users: None,
@@ -203,6 +205,8 @@ impl Load {
             in_flight: Arc::new(Semaphore::new(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
         };
+        // Where it is not allowed, the requests say so that have no connection.
+        let _ = allow_most_connections();
         let rate = config.rate;
         let scheduler = tokio::spawn(schedule(config, sender, control.clone(), stopped));
         Self { rate, records, control, scheduler }

@@ -24,6 +24,9 @@ const TRIES: usize = 200;
 /// all the sockets of this one until it has begun its own program: an address that was closed here can be in use still.
 const STILL_IN_USE: Duration = Duration::from_secs(20);
 
+/// How many connections may wait to be accepted: as many as a load opens that was held up for some seconds.
+const BACKLOG: u32 = 4096;
+
 /// What was handed out in this process: tests that run side by side must not be given the same, and whoever is given one
 /// may bind it later, or again.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -51,7 +54,7 @@ pub fn free<const N: usize>() -> Result<[SocketAddr; N]> {
 
 /// Fails where somebody listens.
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
@@ -64,7 +67,7 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let end = Instant::now() + STILL_IN_USE;
     loop {
-        match TcpListener::bind(address).await {
+        match bound(address).and_then(|socket| socket.listen(BACKLOG)) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
                 sleep(Duration::from_millis(5)).await;
             }

@@ -201,7 +201,7 @@ async fn xds_33_endpoints_are_sent_before_the_clusters_are_acknowledged() -> Res
     scene.commit("v1")?;
     until_clusters(&scene, |names| names.iter().any(|name| name == "checkout/v4")).await?;
     until_synced(&scene).await?;
-    until_warm(&scene, "1s").await?;
+    until_warm(&scene, scene.connect_timeout).await?;
     for node in [DELTA, SOTW] {
         let said = tape(&scene, node, from)?;
         let (_, acked) = offer(&said, CDS, "checkout/v4")?;

@@ -56,7 +56,7 @@ pub(crate) struct Scene {
     pub(crate) steps: String,
     /// Raw configuration of each listener, and of the service, as flow mappings; none by default.
     pub(crate) raw: Option<[String; 2]>,
-    /// Of the service.
+    /// Of the service. As long as a machine may be busy: a connection that fails is a failed request.
     pub(crate) connect_timeout: &'static str,
     /// Between the server and the proxies, when it stands there.
     pub(crate) relay: Option<Relay>,
@@ -92,7 +92,7 @@ impl Scene {
             upstreams,
             steps,
             raw,
-            connect_timeout: "1s",
+            connect_timeout: "10s",
             relay,
             specs: Specs::default(),
         })

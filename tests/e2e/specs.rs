@@ -46,7 +46,10 @@ impl Default for Specs {
             strategy: None,
             analysis: "{metrics: [{errors: {harmlessRate: 0.02}}]}".into(),
             release: Vec::new(),
-            service: Vec::new(),
+            // Room for what a load sends at once that was held up for some seconds.
+            service: vec![
+                "circuitBreakers: {maxConnections: 10000, maxPendingRequests: 10000, maxRequests: 10000}".into(),
+            ],
             listener: Vec::new(),
             fleet: Vec::new(),
             hosts: format!("[{HOST}]"),
