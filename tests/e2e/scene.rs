@@ -19,7 +19,7 @@ mod specs;
 pub(crate) use specs::{Other, Specs};
 
 /// How long anything may take on a loaded machine before it counts as never.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 pub(crate) const HOST: &str = "shop.example.com";
 
 /// How a proxy is to be.

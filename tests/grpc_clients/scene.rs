@@ -10,7 +10,7 @@ use serin_testbed::upstream::{Behaviour, Upstream, UpstreamConfig};
 use serin_testbed::wait;
 
 /// How long anything may take on a loaded machine before it counts as never.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 /// The name that the clients ask for.
 pub(crate) const NAME: &str = "checkout.local";
 

@@ -9,6 +9,7 @@ use http_body_util::Empty;
 use hyper::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Uri};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::pool::Pool;
 use super::{LoadConfig, Population};
@@ -25,9 +26,16 @@ pub(super) struct Callers {
     jar: Jar,
 }
 
-/// By user: what was issued to them, by name. Only of those to whom something was.
+/// By user: what was issued to them, by name. Only of those to whom something was, or will be.
 #[derive(Debug, Default)]
-struct Jar(Mutex<HashMap<u32, Vec<(String, String)>>>);
+struct Jar(Mutex<HashMap<u32, Cookies>>);
+
+#[derive(Debug, Default)]
+struct Cookies {
+    issued: Vec<(String, String)>,
+    /// Held by the first visit until it is answered.
+    visit: Arc<AsyncMutex<()>>,
+}
 
 /// One request, not sent yet.
 #[derive(Debug, Clone)]
@@ -117,28 +125,41 @@ fn cookie(text: &str) -> Option<(&str, &str)> {
 }
 
 impl Jar {
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<u32, Vec<(String, String)>>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<u32, Cookies>) -> T) -> T {
         // A panic elsewhere leaves at worst a cookie unkept.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn of(&self, user: u32) -> Vec<String> {
-        self.with(|kept| kept.get(&user).into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect())
+        let text = |(name, value): &(String, String)| format!("{name}={value}");
+        self.with(|kept| kept.get(&user).into_iter().flat_map(|of| &of.issued).map(text).collect())
     }
 
     fn keep(&self, user: u32, name: &str, value: &str) {
         self.with(|kept| {
-            let cookies = kept.entry(user).or_default();
+            let cookies = &mut kept.entry(user).or_default().issued;
             match cookies.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => value.clone_into(known),
                 None => cookies.push((name.to_owned(), value.to_owned())),
             }
         });
     }
+
+    /// Somebody's first visit; nothing for those who were issued something. Who comes again before the first visit was
+    /// answered waits for what that brings: whoever asked twice at once would be two newcomers.
+    async fn first_visit(&self, user: u32) -> Option<OwnedMutexGuard<()>> {
+        let visit = self.with(|kept| Arc::clone(&kept.entry(user).or_default().visit)).lock_owned().await;
+        self.of(user).is_empty().then_some(visit)
+    }
 }
 
 /// Sends a request and reads its whole answer.
 pub(super) async fn send(callers: Arc<Callers>, caller: &Caller) -> super::Outcome {
+    let keeps = callers.users.as_ref().is_some_and(|users| users.keep_cookies);
+    let _visit = match caller.user.filter(|_| keeps) {
+        Some(user) => callers.jar.first_visit(user).await,
+        None => None,
+    };
     let (outcome, set_cookies) = callers.pool(caller).send(callers.request(caller)).await;
     callers.answered(caller, &set_cookies);
     outcome

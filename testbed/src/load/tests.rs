@@ -160,6 +160,35 @@ async fn users_come_in_turn_each_to_all_targets_from_their_own_address() {
     assert_eq!((summary.failures(), summary.seen.users()), (0, 100), "{summary}");
 }
 
+#[tokio::test]
+async fn who_comes_again_before_the_first_visit_is_answered_waits_for_it() {
+    let v1 = upstream("v1", Behaviour { latency: Duration::from_millis(200), ..Behaviour::GOOD }).await;
+    let users = Some(Population::unknown(1));
+    let callers = Arc::new(Callers::new(&LoadConfig { users, ..LoadConfig::new(vec![v1.addr()], 1.0, "a") }));
+    let [first, again] = [0, 1].map(|number| callers.caller(number));
+    let first = callers::send(Arc::clone(&callers), &first);
+    let again = async {
+        crate::wait::until("the first visit", Duration::from_secs(60), || async {
+            anyhow::ensure!(v1.requests() == 1, "not yet");
+            Ok(())
+        })
+        .await
+        .expect("it comes");
+        callers::send(Arc::clone(&callers), &again).await
+    };
+    let most = async {
+        let mut most = 0;
+        while v1.requests() < 2 || v1.in_flight() > 0 {
+            most = most.max(v1.in_flight());
+            tokio::task::yield_now().await;
+        }
+        most
+    };
+    let (first, again, most) = tokio::join!(first, again, most);
+    assert!(!first.is_failure() && !again.is_failure(), "{first:?} {again:?}");
+    assert_eq!(most, 1, "never two at once");
+}
+
 #[test]
 fn a_request_bears_whose_it_is_and_what_was_issued() {
     let config = LoadConfig {

@@ -9,16 +9,14 @@ use serin_testbed::upstream::Behaviour;
 use serin_testbed::wait;
 
 use super::{reverts_v3, scene, unharmed, until_paused_at};
-use crate::scene::Scene;
+use crate::scene::{DEADLINE, Scene};
 
 const LADDER: [f64; 4] = [1.0, 5.0, 25.0, 50.0];
-/// How long all users may take to come once.
-const ROUND: Duration = Duration::from_secs(60);
 
 /// Waits until all users were answered again.
 async fn round(load: &CountedLoad, users: u32) -> Result<()> {
     load.look_anew();
-    wait::until("every user to have come once more", ROUND, || async {
+    wait::until("every user to have come once more", DEADLINE, || async {
         let came = load.so_far().seen.users_lately();
         ensure!(came == users as usize, "{came} of {users} came");
         Ok(())
@@ -28,7 +26,7 @@ async fn round(load: &CountedLoad, users: u32) -> Result<()> {
 
 /// Waits until every user's last answer was of this version.
 async fn all_with(load: &CountedLoad, version: &str, users: u32) -> Result<()> {
-    wait::until(&format!("all users to be with {version}"), ROUND, || async {
+    wait::until(&format!("all users to be with {version}"), DEADLINE, || async {
         let with = load.so_far().seen.with(version);
         ensure!(with == users as usize, "{with} of {users} are");
         Ok(())
@@ -86,7 +84,7 @@ async fn climbs(scene: &Scene, load: &CountedLoad, users: u32, tolerance: f64) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_flips_on_the_ladder_and_all_are_back_after_a_revert() -> Result<()> {
-    ladder(4_000, 1_000.0, 2.5).await
+    ladder(4_000, 500.0, 2.5).await
 }
 
 /// The same in full, two minutes long.
