@@ -67,7 +67,8 @@ async fn sigterm_ends_in_time_and_the_proxies_serve_on() -> Result<()> {
     let mut scene = Scene::new().await?;
     scene.start().await?;
     let load = scene.load(100.0);
-    let status = scene.server.terminate(Duration::from_secs(10)).await?;
+    // What a process is given by default where containers are stopped (Kubernetes).
+    let status = scene.server.terminate(Duration::from_secs(30)).await?;
     ensure!(status.success(), "{status}: {}", scene.server.tail());
     scene.server.start().await?;
     for id in ["one", "two"] {

@@ -1,7 +1,6 @@
 //! Users who stay with the version once given: while the canary grows nobody flips, and after a revert all are back.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serin_testbed::load::{CountedLoad, Load, LoadConfig, Population};
