@@ -295,7 +295,7 @@ async fn readiness_is_asked_over_http() {
             stream.write_all(answer.as_bytes()).await.unwrap();
             String::from_utf8_lossy(&request[..read]).into_owned()
         });
-        let got = serin("healthcheck").env("SERIN_HTTP", address.to_string()).output().await.unwrap();
+        let got = serin("healthcheck --timeout 60s").env("SERIN_HTTP", address.to_string()).output().await.unwrap();
         assert_eq!(code(&got), Some(expected), "{}", err(&got));
         assert!(err(&got).contains(said), "{}", err(&got));
         assert!(server.await.unwrap().starts_with("GET /readyz HTTP/1.1\r\n"));
