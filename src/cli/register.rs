@@ -13,6 +13,9 @@ use super::text;
 use crate::admin::proto::endpoint_service_client::EndpointServiceClient;
 use crate::admin::proto::{DeregisterEndpointRequest, RegisterEndpointRequest};
 
+/// How long an answer may take at least, and how long one is waited for that is under way at the end.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// Say that an endpoint serves a version, until it is stopped
 ///
 /// For versions whose spec says `registered`. It says so again three times in each TTL until SIGTERM or SIGINT, and then
@@ -89,15 +92,32 @@ impl Register {
         Ok(text::duration(answer(client.register_endpoint(self.request())).await?.ttl.as_ref()))
     }
 
-    /// Says that it is there, again and again. What goes wrong is told once, and tried again: the server may be back
-    /// before the TTL is over.
-    async fn heartbeats(&self, client: &mut EndpointServiceClient<Channel>, mut ttl: Duration) {
+    /// Says that it is there, again and again until `stop` ends. What goes wrong is told once, and tried again: the server
+    /// may be back before the TTL is over.
+    async fn heartbeats(
+        &self,
+        client: &mut EndpointServiceClient<Channel>,
+        mut ttl: Duration,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut stop = std::pin::pin!(stop);
         let mut well = true;
         loop {
             // Whatever the server says: not more often than this.
             let pause = (ttl / 3).max(Duration::from_millis(100));
-            sleep(pause).await;
-            let said = timeout(pause.max(Duration::from_secs(1)), self.register(client)).await;
+            tokio::select! {
+                () = &mut stop => return,
+                () = sleep(pause) => {}
+            }
+            let mut saying = std::pin::pin!(timeout(pause.max(LAST_WORD), self.register(client)));
+            let said = tokio::select! {
+                said = &mut saying => said,
+                () = &mut stop => {
+                    // The server could take in what is broken off after the word that it is gone.
+                    let _ = timeout(LAST_WORD, saying).await;
+                    return;
+                }
+            };
             let failure = match said {
                 Ok(Ok(now)) => {
                     ttl = now;
@@ -128,12 +148,13 @@ pub(super) async fn register(args: Register) -> Result<(), Failure> {
     if args.once {
         return Ok(());
     }
-    let mut heart = client.clone();
-    tokio::select! {
-        () = args.heartbeats(&mut heart, ttl) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    args.heartbeats(&mut client, ttl, stop).await;
     args.endpoint.deregister(&mut client).await
 }
 
