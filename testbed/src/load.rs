@@ -84,8 +84,8 @@ impl Population {
 }
 
 impl LoadConfig {
-    /// A load over some targets, with what suits a test for the rest: `/`, 16 connections to each target, 5,000
-    /// requests in flight, as long to answer as Envoy allows by default (15 s).
+    /// A load over some targets, with what suits a test for the rest: `/`, 16 connections to each target, 2,000
+    /// requests in flight, 5 s to answer.
     pub fn new(targets: Vec<SocketAddr>, rate: f64, host: impl Into<String>) -> Self {
         Self {
             targets,
@@ -93,8 +93,8 @@ impl LoadConfig {
             hosts: vec![host.into()],
             path: "/".into(),
             connections: 16,
-            max_in_flight: 5_000,
-            timeout: Duration::from_secs(15),
+            max_in_flight: 2_000,
+            timeout: Duration::from_secs(5),
             headers: Vec::new(),
             users: None,
             sources: Vec::new(),
