@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{Address, Locality, SocketAddress, address};
+use envoy_types::pb::envoy::config::core::v3::{Address, Locality, Node, SocketAddress, address};
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterStats, UpstreamEndpointStats, UpstreamLocalityStats};
 use envoy_types::pb::envoy::service::load_stats::v3::LoadStatsRequest;
+use envoy_types::pb::envoy::service::metrics::v3::StreamMetricsMessage;
+use envoy_types::pb::envoy::service::metrics::v3::stream_metrics_message::Identifier;
 use envoy_types::pb::google::protobuf::Duration;
+use envoy_types::pb::io::prometheus::client::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily};
 use prost::Message;
-use serin::telemetry::wire::{
-    Bucket, HistogramValue, Identifier, LabelPair, Metric, MetricFamily, Node, StreamMetricsMessage, Value,
-};
 use serin_testbed::fanout::node;
 
 use crate::{Args, Kind};
@@ -39,7 +39,7 @@ impl Report {
         match self.kind {
             Kind::Metrics => self.parts.clone(),
             Kind::Loads | Kind::LoadsWithNode => {
-                let id = Node { id: name(number) }.encode_to_vec();
+                let id = Node { id: name(number), ..Node::default() }.encode_to_vec();
                 let mut head = vec![1 << 3 | 2];
                 prost::encoding::encode_varint((id.len() + self.node.len()) as u64, &mut head);
                 head.extend_from_slice(&id);
@@ -68,7 +68,7 @@ pub(crate) fn size(args: &Args, kind: Kind) -> usize {
 
 /// The first message of a metrics stream.
 pub(crate) fn identifier(number: usize) -> Bytes {
-    let identifier = Some(Identifier { node: Some(Node { id: name(number) }) });
+    let identifier = Some(Identifier { node: Some(Node { id: name(number), ..Node::default() }) });
     framed(&StreamMetricsMessage { identifier, envoy_metrics: Vec::new() })
 }
 
@@ -137,19 +137,25 @@ fn loads(cluster_name: String, at: usize, every: f64) -> ClusterStats {
 fn metrics(cluster: &str, round: u64) -> Vec<MetricFamily> {
     let requests = (round * REQUESTS) as f64;
     let metric = |name: &str, labels: &[(&str, &str)], metric: Metric| {
-        let pair = |(name, value): &(&str, &str)| LabelPair { name: (*name).to_owned(), value: (*value).to_owned() };
+        let pair = |(name, value): &(&str, &str)| LabelPair { name: Some((*name).to_owned()), value: Some((*value).to_owned()) };
         let label = labels.iter().map(pair).collect();
-        let timestamp_ms = 1_700_000_000_000 + round as i64 * 1_000;
-        MetricFamily { name: name.to_owned(), metric: vec![Metric { label, timestamp_ms, ..metric }] }
+        let timestamp_ms = Some(1_700_000_000_000 + round as i64 * 1_000);
+        let metric = vec![Metric { label, timestamp_ms, ..metric }];
+        MetricFamily { name: Some(name.to_owned()), metric, ..MetricFamily::default() }
     };
-    let counter = |value| Metric { counter: Some(Value { value }), ..Metric::default() };
-    let gauge = |value| Metric { gauge: Some(Value { value }), ..Metric::default() };
+    let counter = |value| {
+        let counter = Counter { value: Some(value), ..Counter::default() };
+        Metric { counter: Some(counter), ..Metric::default() }
+    };
+    let gauge = |value| Metric { gauge: Some(Gauge { value: Some(value) }), ..Metric::default() };
     let histogram = || {
         let bucket = |(at, bound): (usize, &f64)| Bucket {
-            cumulative_count: (at as u64 * 4).min(REQUESTS),
-            upper_bound: *bound,
+            cumulative_count: Some((at as u64 * 4).min(REQUESTS)),
+            upper_bound: Some(*bound),
+            ..Bucket::default()
         };
-        let value = HistogramValue { sample_count: REQUESTS, bucket: BOUNDS.iter().enumerate().map(bucket).collect() };
+        let bucket = BOUNDS.iter().enumerate().map(bucket).collect();
+        let value = Histogram { sample_count: Some(REQUESTS), bucket, ..Histogram::default() };
         Metric { histogram: Some(value), ..Metric::default() }
     };
     let rq = |code| [("cluster", cluster), ("code", code), ("grpc", ""), ("route", "shared")];

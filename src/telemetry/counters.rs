@@ -19,6 +19,7 @@
 
 mod cluster;
 mod group;
+mod names;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,9 +27,9 @@ use std::time::Instant;
 
 use super::focus::{self, Focus};
 use super::report::{ClusterDelta, NodeReport, Others, Outcomes};
-use super::sample::{Sample, samples};
-use super::wire::MetricFamily;
+use super::sample::{Reading, Sample};
 use cluster::Cluster;
+use names::Names;
 
 /// A timestamp that is older than the newest by more than this (in milliseconds) is a clock that was set back.
 pub(super) const CLOCK_SET_BACK: i64 = 60_000;
@@ -42,6 +43,7 @@ pub(super) struct Counters {
     /// As of when it is known what is wanted.
     version: u64,
     clusters: HashMap<Arc<str>, Known>,
+    names: Names,
     phase: Phase,
     open: Option<Flush>,
     /// The newest settled flush.
@@ -100,8 +102,8 @@ impl Counters {
     }
 
     /// Takes in a message. Returns the flush before it, when this one begins another.
-    pub(super) fn absorb(&mut self, node: &Arc<str>, families: &[MetricFamily], now: Instant) -> Option<NodeReport> {
-        let timestamp = families.iter().flat_map(|f| &f.metric).map(|m| m.timestamp_ms).find(|t| *t > 0);
+    pub(super) fn absorb(&mut self, node: &Arc<str>, reading: Reading<'_>, now: Instant) -> Option<NodeReport> {
+        let timestamp = reading.taken;
         let report = match self.place(timestamp) {
             Place::Same => None,
             Place::Repeated => return None,
@@ -116,7 +118,7 @@ impl Counters {
                 None
             }
         };
-        for sample in families.iter().flat_map(samples) {
+        for sample in reading.samples {
             self.note(sample);
         }
         report
@@ -149,15 +151,16 @@ impl Counters {
         }
     }
 
-    fn note(&mut self, Sample { cluster, value }: Sample) {
-        let in_flush = self.open.is_some();
-        if let Some(known) = self.clusters.get_mut(&cluster) {
-            known.cluster.note(value, in_flush);
+    fn note(&mut self, Sample { cluster, value }: Sample<'_>) {
+        // The durations of a baseline are of an unknown time, and it is open for long.
+        let is_timed = self.open.is_some() && self.phase != Phase::Baseline;
+        if let Some(known) = self.clusters.get_mut(cluster) {
+            known.cluster.note(value, is_timed, &mut self.names);
         } else if self.clusters.len() < CLUSTER_LIMIT {
-            let (shared, is_wanted) = (self.focus.cluster(&cluster), self.focus.wants(&cluster));
+            let (shared, is_wanted) = (self.focus.cluster(cluster), self.focus.wants(cluster));
             let known = Known { shared, is_wanted, cluster: Cluster::default() };
             let name = Arc::clone(&known.shared.name);
-            self.clusters.entry(name).or_insert(known).cluster.note(value, in_flush);
+            self.clusters.entry(name).or_insert(known).cluster.note(value, is_timed, &mut self.names);
         }
     }
 
@@ -183,6 +186,7 @@ impl Counters {
             }
         }
         self.clusters.retain(|_, known| !known.cluster.is_gone());
+        self.names.tidy();
         let (node, until) = (Arc::clone(node), flush.received);
         Some(NodeReport { node, since: since?, until, clusters, partial: false, others })
     }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::exposition::{PAGE, Pages};
+use super::exposition::{PAGE, Page, Pages};
 use super::server::{PolledStream, Telemetry};
 use crate::http::Client;
 use crate::model::World;
@@ -129,7 +129,7 @@ impl Poller {
             // A metrics stream may have begun meanwhile.
             is_streaming = stream.is_counted_otherwise();
             if !is_streaming {
-                stream.absorb(&pages.read(&page))?;
+                stream.absorb(pages.read(&Page::of(&page)))?;
             }
         }
         if is_streaming {

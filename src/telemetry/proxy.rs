@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::focus::Focus;
 use super::report::NodeReport;
-use super::wire::MetricFamily;
+use super::sample::Reading;
 
 /// A proxy that has been silent for this long is forgotten, and begins anew when it reports again.
 pub(super) const FORGET_AFTER: Duration = Duration::from_secs(600);
@@ -45,12 +45,7 @@ impl Proxy {
 
     /// Takes in a message of a stream. Returns the flush before it, when this one begins another. The flag says that
     /// the stream took over from another that is still open.
-    pub(super) fn absorb(
-        &mut self,
-        stream: u64,
-        families: &[MetricFamily],
-        now: Instant,
-    ) -> (Option<NodeReport>, bool) {
+    pub(super) fn absorb(&mut self, stream: u64, reading: Reading<'_>, now: Instant) -> (Option<NodeReport>, bool) {
         let taken_over = match self.owner {
             Some(owner) if owner == stream => false,
             // An older stream is not believed while a newer one is open.
@@ -72,7 +67,7 @@ impl Proxy {
         self.owner = Some(stream);
         self.newest = self.newest.max(stream);
         self.heard = now;
-        (self.counters.absorb(&self.node, families, now), taken_over)
+        (self.counters.absorb(&self.node, reading, now), taken_over)
     }
 
     /// Nothing more comes of the stream's flush for now.

@@ -20,11 +20,10 @@
 
 mod answer;
 
-use std::sync::Arc;
-
 pub(super) use self::answer::{Answer, Outcome};
 use super::report::Histogram;
-use super::wire::{HistogramValue, LabelPair, Metric, MetricFamily};
+use super::wire::metrics::taken;
+use super::wire::{HistogramValue, Malformed, Metric, MetricsReport};
 
 /// The longest cluster name that is taken in, in bytes.
 const NAME_LIMIT: usize = 512;
@@ -33,20 +32,28 @@ const BUCKET_LIMIT: usize = 256;
 /// The largest count that a float holds exactly.
 const COUNT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
+/// What is used of a message: of a flush of the proxy's statistics, or of a part of one.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Reading<'a> {
+    /// When the proxy took it, in milliseconds by its own clock; `None` when it does not say.
+    pub(super) taken: Option<i64>,
+    pub(super) samples: Vec<Sample<'a>>,
+}
+
 /// One statistic of one cluster.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample {
-    pub(super) cluster: Arc<str>,
-    pub(super) value: Value,
+pub(super) struct Sample<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) value: Value<'a>,
 }
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     /// How many requests the caller got this answer to, ever; `None` when that is no count.
-    Answers(Answer, Option<u64>),
+    Answers(Answer<&'a str>, Option<u64>),
     /// The durations of the flush interval on a route, as the caller saw them, of requests that nobody has chosen.
-    CallerLatency(Option<Arc<str>>, Histogram),
+    CallerLatency(Option<&'a str>, Histogram),
     /// How many tries ended with this class of status (2 for 2xx, …), ever; `None` when that is no count.
     Class(u8, Option<u64>),
     /// The durations of the tries of the flush interval.
@@ -76,18 +83,42 @@ pub(super) enum Connection {
     Http(u8),
 }
 
-/// The samples in a family; what is not used, or not readable, is left out.
-pub(super) fn samples(family: &MetricFamily) -> impl Iterator<Item = Sample> + '_ {
-    let read = reader(&family.name);
-    family.metric.iter().filter_map(move |metric| read?(metric))
+impl<'a> Reading<'a> {
+    /// What a message of a metrics stream says.
+    ///
+    /// # Errors
+    /// When what is used of it, or when it was taken, cannot be decoded.
+    pub(super) fn of(report: &MetricsReport<'a>) -> Result<Self, Malformed> {
+        let (mut reading, mut metric) = (Self::default(), Metric::default());
+        for family in report.families() {
+            let family = family?;
+            let read = reader(family.name);
+            for message in family.metrics() {
+                // Most of what an Envoy without a filter sends is nothing that anybody looks at.
+                if let Some(read) = read {
+                    metric.read(message?)?;
+                    reading.time(metric.timestamp_ms);
+                    reading.samples.extend(read(&metric));
+                } else if reading.taken.is_none() {
+                    reading.time(taken(message?)?);
+                }
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Adds what a metric of this name says. One that is not used, or not readable, is left out.
+    pub(super) fn add(&mut self, name: &str, metric: &Metric<'a>) {
+        self.samples.extend(reader(name).and_then(|read| read(metric)));
+    }
+
+    /// The first time that is told is that of all.
+    fn time(&mut self, timestamp_ms: i64) {
+        self.taken = self.taken.or(Some(timestamp_ms).filter(|at| *at > 0));
+    }
 }
 
-/// Whether a statistic of this name is looked at.
-pub(super) fn is_used(name: &str) -> bool {
-    reader(name).is_some()
-}
-
-type Reader = fn(&Metric) -> Option<Sample>;
+type Reader = for<'a> fn(&Metric<'a>) -> Option<Sample<'a>>;
 
 fn reader(name: &str) -> Option<Reader> {
     match name {
@@ -98,7 +129,7 @@ fn reader(name: &str) -> Option<Reader> {
             if flags.is_some_and(|flags| flags.len() > NAME_LIMIT) {
                 return None;
             }
-            let answer = Answer { route: route(metric)?, code, grpc, flags: flags.map(Arc::from) };
+            let answer = Answer { route: route(metric)?, code, grpc, flags };
             sample(metric, "cluster", Value::Answers(answer, counter(metric)?))
         }),
         "rollout.dur" => Some(|metric| {
@@ -127,55 +158,57 @@ fn reader(name: &str) -> Option<Reader> {
     }
 }
 
-fn connections(metric: &Metric, what: Connection) -> Option<Sample> {
+fn connections<'a>(metric: &Metric<'a>, what: Connection) -> Option<Sample<'a>> {
     of_cluster(metric, Value::Connections(what, counter(metric)?))
 }
 
-fn of_cluster(metric: &Metric, value: Value) -> Option<Sample> {
+fn of_cluster<'a>(metric: &Metric<'a>, value: Value<'a>) -> Option<Sample<'a>> {
     sample(metric, "envoy.cluster_name", value)
 }
 
-fn sample(metric: &Metric, cluster_label: &str, value: Value) -> Option<Sample> {
+fn sample<'a>(metric: &Metric<'a>, cluster_label: &str, value: Value<'a>) -> Option<Sample<'a>> {
     // A request that no cluster was chosen for has an empty one, or a dash.
     let cluster = label(metric, cluster_label).filter(|name| !matches!(*name, "" | "-") && name.len() <= NAME_LIMIT)?;
-    Some(Sample { cluster: cluster.into(), value })
+    Some(Sample { cluster, value })
 }
 
 /// The name of its route, if it tells one; the outer `None` is a name that is none.
-fn route(metric: &Metric) -> Option<Option<Arc<str>>> {
+fn route<'a>(metric: &Metric<'a>) -> Option<Option<&'a str>> {
     let route = label(metric, "route");
-    route.is_none_or(|name| name.len() <= NAME_LIMIT).then(|| route.map(Arc::from))
+    route.is_none_or(|name| name.len() <= NAME_LIMIT).then_some(route)
 }
 
-fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
-    metric.label.iter().find(|label: &&LabelPair| label.name == name).map(|label| label.value.as_str())
+fn label<'a>(metric: &Metric<'a>, name: &str) -> Option<&'a str> {
+    metric.labels.iter().find(|label| label.0 == name).map(|label| label.1)
 }
 
 /// The outer `None` is no counter at all. One without a count is told apart: it exists, so it does not count from 0.
-fn counter(metric: &Metric) -> Option<Option<u64>> {
-    Some(count(metric.counter.as_ref()?.value))
+fn counter(metric: &Metric<'_>) -> Option<Option<u64>> {
+    metric.counter.map(count)
 }
 
-fn gauge(metric: &Metric) -> Option<u64> {
-    count(metric.gauge.as_ref()?.value)
+fn gauge(metric: &Metric<'_>) -> Option<u64> {
+    metric.gauge.and_then(count)
 }
 
 fn count(value: f64) -> Option<u64> {
     (0.0..=COUNT_LIMIT).contains(&value).then_some(value as u64)
 }
 
-fn histogram(metric: &Metric) -> Option<Histogram> {
+fn histogram(metric: &Metric<'_>) -> Option<Histogram> {
     metric.histogram.as_ref().and_then(differences)
 }
 
 /// From cumulative buckets to one count each. `None` when it is empty, or no histogram.
 fn differences(value: &HistogramValue) -> Option<Histogram> {
-    if value.sample_count == 0 || value.bucket.len() > BUCKET_LIMIT {
+    if value.sample_count == 0 || value.buckets.len() > BUCKET_LIMIT {
         return None;
     }
-    let mut histogram = Histogram::default();
+    // One more is for what is above all bounds.
+    let room = value.buckets.len() + 1;
+    let mut histogram = Histogram { bounds: Vec::with_capacity(room), counts: Vec::with_capacity(room) };
     let (mut below, mut bound) = (0, f64::NEG_INFINITY);
-    for bucket in &value.bucket {
+    for bucket in &value.buckets {
         if bucket.upper_bound.is_nan() || bucket.upper_bound <= bound {
             return None;
         }

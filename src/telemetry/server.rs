@@ -23,9 +23,10 @@ use super::focus::Focus;
 use super::load::Loads;
 use super::proxy::FORGET_AFTER;
 use super::report::NodeReport;
+use super::sample::Reading;
 use super::table::{Table, TooMany};
 use super::tally::Tally;
-use super::wire::{ClusterLoad, Malformed, MetricFamily};
+use super::wire::{ClusterLoad, Malformed};
 
 /// The longest node id, in bytes.
 const NODE_ID_LIMIT: usize = 1024;
@@ -139,8 +140,8 @@ impl Shared {
         }
     }
 
-    fn absorb(&self, node: &Arc<str>, stream: u64, families: &[MetricFamily]) -> Result<(), TooMany> {
-        let (report, taken_over) = self.streaming.absorb(node, stream, families, now())?;
+    fn absorb(&self, node: &Arc<str>, stream: u64, reading: Reading<'_>) -> Result<(), TooMany> {
+        let (report, taken_over) = self.streaming.absorb(node, stream, reading, now())?;
         if taken_over {
             tracing::warn!(%node, "a second metrics stream reports for this node; only the newer one is counted");
         }
@@ -229,9 +230,9 @@ impl PolledStream {
     ///
     /// # Errors
     /// When it is of a proxy too many.
-    pub(super) fn absorb(&self, families: &[MetricFamily]) -> Result<(), String> {
+    pub(super) fn absorb(&self, reading: Reading<'_>) -> Result<(), String> {
         self.shared.sweep();
-        let absorbed = self.shared.polled.absorb(&self.node, self.id, families, now());
+        let absorbed = self.shared.polled.absorb(&self.node, self.id, reading, now());
         let (report, taken_over) = absorbed.map_err(|TooMany| "too many proxies are asked".to_owned())?;
         if taken_over {
             let node = &self.node;

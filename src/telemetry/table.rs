@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use super::focus::Focus;
 use super::proxy::Proxy;
 use super::report::NodeReport;
-use super::wire::MetricFamily;
+use super::sample::Reading;
 
 /// The most proxies that are remembered.
 const LIMIT: usize = 20_000;
@@ -40,7 +40,7 @@ impl Table {
         &self,
         node: &Arc<str>,
         stream: u64,
-        families: &[MetricFamily],
+        reading: Reading<'_>,
         now: Instant,
     ) -> Result<(Option<NodeReport>, bool), TooMany> {
         if self.proxies.len() >= LIMIT && !self.proxies.contains_key(node) {
@@ -51,7 +51,7 @@ impl Table {
         if proxy.is_forgotten(now) {
             *proxy = new();
         }
-        Ok(proxy.absorb(stream, families, now))
+        Ok(proxy.absorb(stream, reading, now))
     }
 
     /// Nothing more comes of the stream's flush for now.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::group::Group;
+use super::names::Names;
 use crate::model::{Cause, Failures};
 use crate::telemetry::report::{ClusterDelta, Histogram, Outcomes, Source};
 use crate::telemetry::sample::{Answer, Connection, Outcome, Value};
@@ -13,14 +14,14 @@ const ROUTE_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    pub(super) answers: Group<Answer>,
+    pub(super) answers: Group<Answer<Arc<str>>>,
     classes: Group<u8>,
     connections: Group<Connection>,
     /// Connections that failed and were not told as failed yet, for want of any that were begun: they are begun in one
     /// flush, and fail in another.
     failures_owed: u64,
-    /// By route.
-    caller_latency: BTreeMap<Option<Arc<str>>, Histogram>,
+    /// By route, in the order of their names.
+    caller_latency: Vec<(Option<Arc<str>>, Histogram)>,
     cluster_latency: Option<Histogram>,
     gauges: Gauges<Option<Gauge>>,
     /// The gauges as last reported.
@@ -91,26 +92,38 @@ impl Gauge {
 }
 
 impl Cluster {
-    /// Takes in a value. Histograms count only while a flush is open.
-    pub(super) fn note(&mut self, value: Value, in_flush: bool) {
+    /// Takes in a value. Histograms count only while a flush is open that is reported.
+    pub(super) fn note(&mut self, value: Value<'_>, is_timed: bool, names: &mut Names) {
         match value {
-            Value::Answers(answer, value) => self.answers.note(answer, value),
-            Value::Class(class, value) => self.classes.note(class, value),
-            Value::Connections(what, value) => self.connections.note(what, value),
+            Value::Answers(answer, value) => {
+                let key = || {
+                    let (route, flags) = (answer.route.map(|name| names.get(name)), answer.flags);
+                    Answer { route, code: answer.code, grpc: answer.grpc, flags: flags.map(|name| names.get(name)) }
+                };
+                self.answers.note(|known| known.borrowed().cmp(&answer), key, value);
+            }
+            Value::Class(class, value) => self.classes.note(|known| known.cmp(&class), || class, value),
+            Value::Connections(what, value) => self.connections.note(|known| known.cmp(&what), || what, value),
             Value::Ejected(value) => self.gauges.ejected = Gauge::new(value),
             Value::Endpoints(value) => self.gauges.endpoints = Gauge::new(value),
             Value::Healthy(value) => self.gauges.healthy = Gauge::new(value),
             Value::Active(value) => self.gauges.active = Gauge::new(value),
-            // The first one stands: a second in the same flush is a repetition.
-            Value::CallerLatency(route, latency) if in_flush => {
-                if self.caller_latency.len() < ROUTE_LIMIT {
-                    self.caller_latency.entry(route).or_insert(latency);
-                }
-            }
-            Value::ClusterLatency(latency) if in_flush => {
+            Value::CallerLatency(route, latency) if is_timed => self.note_latency(route, latency, names),
+            // Where answers are known, their durations are what is told.
+            Value::ClusterLatency(latency) if is_timed && self.answers.is_empty() => {
                 self.cluster_latency.get_or_insert(latency);
             }
             Value::CallerLatency(..) | Value::ClusterLatency(_) => {}
+        }
+    }
+
+    /// The first one stands: a second in the same flush is a repetition.
+    fn note_latency(&mut self, route: Option<&str>, latency: Histogram, names: &mut Names) {
+        let known = self.caller_latency.binary_search_by(|(known, _)| known.as_deref().cmp(&route));
+        if let Err(at) = known
+            && self.caller_latency.len() < ROUTE_LIMIT
+        {
+            self.caller_latency.insert(at, (route.map(|name| names.get(name)), latency));
         }
     }
 
@@ -151,7 +164,7 @@ impl Cluster {
         let of_tries = if self.classes.is_empty() { connections.as_ref() } else { Some(&tries) };
         let of_tries = of_tries.map(Ended::outcomes);
         let (source, mut ended, mut latency) = match (self.answers.is_empty(), connections) {
-            (false, _) => (Source::Caller, shared, caller.into_values().reduce(sum)),
+            (false, _) => (Source::Caller, shared, caller.into_iter().map(|(_, latency)| latency).reduce(sum)),
             (true, Some(connections)) if is_bytes => (Source::Connections, connections, None),
             (true, _) => (Source::Cluster, tries, cluster),
         };

@@ -4,10 +4,10 @@ mod focus;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use prost::Message;
 
 use super::super::report::{Outcomes, Source};
-use super::super::wire::{self, LabelPair, Metric, StreamMetricsMessage};
+use super::super::wire::MetricsReport;
+use super::super::wire::metrics::reference::{self as wire, LabelPair, Metric, MetricFamily, StreamMetricsMessage};
 use super::group::{ABSENT_LIMIT, COUNTER_LIMIT};
 use super::*;
 
@@ -57,8 +57,14 @@ impl Bench {
 
     /// A message of the given second, with that second's timestamp in each family that has none.
     fn send(&mut self, second: u64, families: &[MetricFamily]) -> Option<NodeReport> {
+        self.take(second, &StreamMetricsMessage::of(families))
+    }
+
+    /// An encoded message.
+    fn take(&mut self, second: u64, message: &[u8]) -> Option<NodeReport> {
         let now = self.at(second);
-        self.counters.absorb(&"edge-1".into(), families, now)
+        let reading = Reading::of(&MetricsReport::read(message).unwrap()).unwrap();
+        self.counters.absorb(&"edge-1".into(), reading, now)
     }
 
     fn settle(&mut self) -> Option<NodeReport> {
@@ -384,10 +390,11 @@ fn what_a_real_envoy_sends() {
     let mut reports = Vec::new();
     for n in 1..=5 {
         let path = format!("{}/tests/fixtures/telemetry/envoy-1.40-metrics-{n}.bin", env!("CARGO_MANIFEST_DIR"));
-        let message = StreamMetricsMessage::decode(&*std::fs::read(path).unwrap()).unwrap();
-        let id = message.identifier.and_then(|identifier| identifier.node).map(|node| node.id);
-        assert_eq!(id.as_deref(), (n == 1).then_some("test-node"));
-        reports.extend(bench.flush(n, &message.envoy_metrics));
+        let message = std::fs::read(path).unwrap();
+        let id = MetricsReport::read(&message).unwrap().node_id().unwrap();
+        assert_eq!(id, (n == 1).then_some("test-node"));
+        assert!(bench.take(n, &message).is_none());
+        reports.extend(bench.settle());
     }
     assert_eq!(reports.len(), 4);
     let sum = |cluster: &str| {

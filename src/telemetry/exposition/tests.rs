@@ -6,6 +6,7 @@ use super::super::report::{NodeReport, Outcomes, Source};
 use super::*;
 use crate::model::Cause;
 use crate::telemetry::focus::Focus;
+use crate::telemetry::sample::{Answer, Value};
 
 /// Two pages of a real Envoy 1.40, with a few requests before the first and these between: 200 twice; one that was
 /// refused a connection, one that no endpoint was there for, one that a circuit breaker stopped; one whose time was up, a
@@ -29,8 +30,8 @@ impl Polled {
 
     /// A page of a stream, at a second; what it tells.
     fn take(&mut self, stream: u64, second: u64, page: &str) -> Option<NodeReport> {
-        let families = self.pages.read(page);
-        let (before, _) = self.proxy.absorb(stream, &families, self.start + Duration::from_secs(second));
+        let page = Page::of(page);
+        let (before, _) = self.proxy.absorb(stream, self.pages.read(&page), self.start + Duration::from_secs(second));
         assert_eq!(before, None, "a page is a whole flush");
         self.proxy.settle(stream)
     }
@@ -124,7 +125,6 @@ fn pages_that_fail_to_come_repeat_or_fall() {
 
 #[test]
 fn lines_that_are_none_are_left_out() {
-    let read = |page: &str| Pages::default().read(page);
     for page in [
         "",
         "# TYPE envoy_rollout_rq counter",
@@ -136,10 +136,13 @@ fn lines_that_are_none_are_left_out() {
         "envoy_other{cluster=\"a/v1\"} 7",
         "<html>no statistics</html>",
     ] {
-        assert_eq!(read(page), [], "{page}");
+        assert_eq!(Page::of(page), Page { lines: vec![] }, "{page}");
     }
-    let families = read("envoy_rollout_rq{cluster=\"a\\\"\\\\b\\n\",code=\"200\"} 7 1700000000\nenvoy_rollout_rq 8");
-    assert_eq!(families.len(), 2);
-    assert_eq!(families[0].metric[0].label[0].value, "a\"\\b\n");
-    assert_eq!(families[0].metric[0].counter.unwrap().value, 7.0);
+    let page = "envoy_rollout_rq{cluster=\"a\\\"\\\\b\\n\",code=\"200\"} 7 1700000000\nenvoy_rollout_rq 8";
+    let page = Page::of(page);
+    assert_eq!(page.lines.len(), 2);
+    let reading = Pages::default().read(&page);
+    let [sample] = &reading.samples[..] else { panic!("one line says whose it is: {reading:?}") };
+    let answer = Answer { route: None, code: 200, grpc: None, flags: None };
+    assert_eq!((sample.cluster, &sample.value), ("a\"\\b\n", &Value::Answers(answer, Some(7))));
 }

@@ -1,24 +1,24 @@
 //! How a request ended, as its caller saw it. PURE.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use crate::model::Cause;
 
 /// The route of all requests that nobody has chosen; those of a named route of the service are `shared/NAME`.
 const SHARED: &str = "shared";
 
-/// How a request ended.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::telemetry) struct Answer {
+/// How a request ended. Its texts are borrowed from a message, or kept: the order is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::telemetry) struct Answer<T> {
     /// The name of the route that it took; `None` from a proxy that does not tell.
-    pub(in crate::telemetry) route: Option<Arc<str>>,
+    pub(in crate::telemetry) route: Option<T>,
     /// The HTTP status; 0 when there was none.
     pub(in crate::telemetry) code: u16,
     /// The `grpc-status` of a gRPC request.
     pub(in crate::telemetry) grpc: Option<u16>,
     /// Envoy's response flags, as they came (`-` is none): what is one cause to us may be several counters. `None` when
     /// the proxy's configuration is too old to tell.
-    pub(in crate::telemetry) flags: Option<Arc<str>>,
+    pub(in crate::telemetry) flags: Option<T>,
 }
 
 /// What an answer counts as.
@@ -32,7 +32,13 @@ pub(in crate::telemetry) enum Outcome {
     Nothing,
 }
 
-impl Answer {
+impl<T: Deref<Target = str>> Answer<T> {
+    /// The same, its texts borrowed from this one.
+    pub(in crate::telemetry) fn borrowed(&self) -> Answer<&str> {
+        let (route, flags) = (self.route.as_deref(), self.flags.as_deref());
+        Answer { route, code: self.code, grpc: self.grpc, flags }
+    }
+
     /// Judges it by whose fault it is.
     ///
     /// - No status (code 0): the caller went away before there was an answer. Who gives up is not the server's doing,
@@ -94,6 +100,10 @@ fn named(route: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn answer<'a>(route: Option<&'a str>, code: u16, grpc: Option<u16>, flags: Option<&'a str>) -> Answer<&'a str> {
+        Answer { route, code, grpc, flags }
+    }
+
     #[test]
     fn whose_fault_an_answer_is() {
         use Outcome::{Failure, Nothing, Success};
@@ -128,7 +138,7 @@ mod tests {
             (403, Some(7), Success),
             (500, Some(2), error),
         ] {
-            assert_eq!(Answer { route: None, code, grpc, flags: None }.outcome(), outcome, "{code} {grpc:?}");
+            assert_eq!(answer(None, code, grpc, None).outcome(), outcome, "{code} {grpc:?}");
         }
     }
 
@@ -161,12 +171,12 @@ mod tests {
             (503, Some("NEW"), Cause::Other),
             (503, Some("NEW,UC"), Cause::Reset),
         ] {
-            let answer = Answer { route: None, code, grpc: None, flags: flags.map(Arc::from) };
+            let answer = answer(None, code, None, flags);
             assert_eq!(answer.outcome(), Outcome::Failure(cause), "{code} {flags:?}");
         }
-        let limited = Answer { route: None, code: 429, grpc: None, flags: Some("RL".into()) };
+        let limited = answer(None, 429, None, Some("RL"));
         assert_eq!(limited.outcome(), Outcome::Success);
-        let refused = Answer { route: None, code: 200, grpc: Some(14), flags: Some("UF".into()) };
+        let refused = answer(None, 200, Some(14), Some("UF"));
         assert_eq!(refused.outcome(), Outcome::Failure(Cause::Connect));
     }
 
@@ -182,7 +192,7 @@ mod tests {
             (Some("chosen/0"), true, None),
             (Some("preview"), true, None),
         ] {
-            let answer = Answer { route: route.map(Arc::from), code: 200, grpc: None, flags: None };
+            let answer = answer(route, 200, None, None);
             assert_eq!((answer.is_chosen(), answer.named_route()), (chosen, named), "{route:?}");
         }
     }

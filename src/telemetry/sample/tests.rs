@@ -1,36 +1,34 @@
-use super::super::wire::{self, Bucket};
+use super::super::wire::Bucket;
 use super::*;
 
-fn metric(labels: &[(&str, &str)], set: impl FnOnce(&mut Metric)) -> Metric {
-    let label = |(name, value): &(&str, &str)| LabelPair { name: (*name).into(), value: (*value).into() };
-    let mut metric = Metric { label: labels.iter().map(label).collect(), ..Metric::default() };
+fn metric<'a>(labels: &[(&'a str, &'a str)], set: impl FnOnce(&mut Metric<'a>)) -> Metric<'a> {
+    let mut metric = Metric { labels: labels.to_vec(), ..Metric::default() };
     set(&mut metric);
     metric
 }
 
-fn read(name: &str, metric: Metric) -> Option<(String, Value)> {
-    let family = MetricFamily { name: name.into(), metric: vec![metric] };
-    samples(&family).next().map(|sample| (sample.cluster.to_string(), sample.value))
+fn read<'a>(name: &str, metric: &Metric<'a>) -> Option<(&'a str, Value<'a>)> {
+    let mut reading = Reading::default();
+    reading.add(name, metric);
+    reading.samples.pop().map(|sample| (sample.cluster, sample.value))
 }
 
-fn counting(value: f64) -> impl FnOnce(&mut Metric) {
-    move |metric| metric.counter = Some(wire::Value { value })
+fn counting<'a>(value: f64) -> impl FnOnce(&mut Metric<'a>) {
+    move |metric| metric.counter = Some(value)
 }
 
-fn gauging(value: f64) -> impl FnOnce(&mut Metric) {
-    move |metric| metric.gauge = Some(wire::Value { value })
+fn gauging<'a>(value: f64) -> impl FnOnce(&mut Metric<'a>) {
+    move |metric| metric.gauge = Some(value)
 }
 
 #[test]
 fn the_statistics_that_are_used() {
-    let uncounted =
-        || Some(("a/v1".to_owned(), Value::Answers(Answer { route: None, code: 200, grpc: None, flags: None }, None)));
+    let uncounted = || Some(("a/v1", Value::Answers(Answer { route: None, code: 200, grpc: None, flags: None }, None)));
     let answers = |code, grpc, count| {
-        Some(("a/v1".to_owned(), Value::Answers(Answer { route: None, code, grpc, flags: None }, Some(count))))
+        Some(("a/v1", Value::Answers(Answer { route: None, code, grpc, flags: None }, Some(count))))
     };
-    let flagged =
-        |flags: &str| Answer { route: Some("shared".into()), code: 503, grpc: None, flags: Some(flags.into()) };
-    let of = |value| Some(("a/v1".to_owned(), value));
+    let flagged = |flags: &'static str| Answer { route: Some("shared"), code: 503, grpc: None, flags: Some(flags) };
+    let of = |value| Some(("a/v1", value));
     for (name, metric, expected) in [
         (
             "rollout.rq",
@@ -99,8 +97,7 @@ fn the_statistics_that_are_used() {
         ),
         ("cluster.membership_total", metric(&[("envoy.cluster_name", "a/v1")], gauging(f64::NAN)), None),
     ] {
-        let labels = format!("{name} {metric:?}");
-        assert_eq!(read(name, metric), expected, "{labels}");
+        assert_eq!(read(name, &metric), expected, "{name} {metric:?}");
     }
 }
 
@@ -111,9 +108,9 @@ fn the_durations_of_chosen_requests_are_left_out() {
     {
         let mut labels = vec![("cluster", "a/v1")];
         labels.extend(route.map(|route| ("route", route)));
-        let histogram = HistogramValue { sample_count: 1, bucket: Vec::new() };
+        let histogram = HistogramValue { sample_count: 1, buckets: Vec::new() };
         let metric = metric(&labels, |metric| metric.histogram = Some(histogram));
-        assert_eq!(read("rollout.dur", metric).is_some(), is_read, "{route:?}");
+        assert_eq!(read("rollout.dur", &metric).is_some(), is_read, "{route:?}");
     }
 }
 
@@ -121,7 +118,7 @@ fn the_durations_of_chosen_requests_are_left_out() {
 fn histograms() {
     let value = |sample_count, buckets: &[(f64, u64)]| HistogramValue {
         sample_count,
-        bucket: buckets
+        buckets: buckets
             .iter()
             .map(|(upper_bound, n)| Bucket { cumulative_count: *n, upper_bound: *upper_bound })
             .collect(),

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,9 +17,10 @@ use tonic::service::Routes;
 
 use super::{MetricsStream, Shared, Telemetry, node_id};
 use crate::telemetry::load::Loads;
+use crate::telemetry::sample::Reading;
 use crate::telemetry::table::TooMany;
 use crate::telemetry::wire::{
-    Interval, LoadReport, LoadStatsResponse, Malformed, StreamMetricsMessage, StreamMetricsResponse,
+    Interval, LoadReport, LoadStatsResponse, Malformed, MetricsReport, StreamMetricsResponse,
 };
 use crate::xds::grpc::{self, Inbound, Message};
 
@@ -87,25 +87,32 @@ fn metrics(shared: Arc<Shared>, inbound: Inbound) -> impl Stream<Item = Result<M
 
 async fn receive_metrics(shared: &Arc<Shared>, mut inbound: Inbound) -> Result<(), Status> {
     let Some(first) = inbound.message().await? else { return Ok(()) };
-    let mut next = Some(read_metrics(&first)?);
-    let identifier = next.as_ref().and_then(|first| first.identifier.as_ref());
-    let node = node_id(identifier.and_then(|identifier| Some(identifier.node.as_ref()?.id.as_str())))?;
+    let node = node_id(MetricsReport::read(&first).and_then(|first| first.node_id()).map_err(no_metrics)?)?;
     shared.sweep();
     let id = shared.next_stream.fetch_add(1, Ordering::Relaxed);
     let stream = MetricsStream { shared: Arc::clone(shared), node, id };
+    let mut next = Some(first);
     while let Some(message) = next {
-        if !message.envoy_metrics.is_empty() {
-            let absorbed = shared.absorb(&stream.node, id, &message.envoy_metrics);
-            absorbed.map_err(|TooMany| Status::resource_exhausted("too many proxies report"))?;
-        }
+        take_metrics(&stream, &message)?;
         drop(message);
-        next = next_message(&mut inbound, &stream).await?.map(|bytes| read_metrics(&bytes)).transpose()?;
+        next = next_message(&mut inbound, &stream).await?;
     }
     Ok(())
 }
 
-fn read_metrics(bytes: &[u8]) -> Result<StreamMetricsMessage, Status> {
-    StreamMetricsMessage::decode(bytes).map_err(|error| Status::invalid_argument(format!("no metrics: {error}")))
+fn no_metrics(Malformed(why): Malformed) -> Status {
+    Status::invalid_argument(format!("no metrics: {why}"))
+}
+
+/// Takes in a message, in whole or not at all.
+fn take_metrics(stream: &MetricsStream, bytes: &[u8]) -> Result<(), Status> {
+    let report = MetricsReport::read(bytes).map_err(no_metrics)?;
+    if report.is_empty() {
+        return Ok(());
+    }
+    let reading = Reading::of(&report).map_err(no_metrics)?;
+    let absorbed = stream.shared.absorb(&stream.node, stream.id, reading);
+    absorbed.map_err(|TooMany| Status::resource_exhausted("too many proxies report"))
 }
 
 /// The stream's next message. Settles the open flush when none comes soon.

@@ -13,23 +13,28 @@ pub(super) enum Value<'a> {
     Varint(u64),
     /// A text, a message, or packed numbers.
     Bytes(&'a [u8]),
-    /// Four or eight bytes: nothing that is read has such a form.
-    Fixed,
+    /// Four or eight bytes.
+    Fixed(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
     pub(super) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
-            Self::Bytes(_) | Self::Fixed => Err(Malformed("a number is not encoded as one")),
+            Self::Bytes(_) | Self::Fixed(_) => Err(Malformed("a number is not encoded as one")),
         }
     }
 
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Fixed => Err(Malformed("a message is not encoded as one")),
+            Self::Varint(_) | Self::Fixed(_) => Err(Malformed("a message is not encoded as one")),
         }
+    }
+
+    pub(super) fn double(self) -> Result<f64, Malformed> {
+        let Self::Fixed(bytes) = self else { return Err(NO_DOUBLE) };
+        bytes.try_into().map(f64::from_le_bytes).map_err(|_| NO_DOUBLE)
     }
 
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
@@ -96,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     fn fixed(&mut self, length: usize) -> Result<Value<'a>, Malformed> {
-        self.take(length).map(|_| Value::Fixed)
+        self.take(length).map(Value::Fixed)
     }
 
     #[inline]
@@ -108,6 +113,7 @@ impl<'a> Fields<'a> {
 }
 
 const CUT: Malformed = Malformed("it ends within a field");
+const NO_DOUBLE: Malformed = Malformed("a number is not encoded as one of 64 bits with a point");
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;

@@ -1,13 +1,14 @@
 //! The messages as `prost` reads them: what the reader is tested against, and what tests are made of.
 
 use crate::telemetry::wire::Interval;
+use crate::telemetry::wire::metrics::reference::Node;
 
 /// `envoy.service.load_stats.v3.LoadStatsRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::telemetry) struct LoadStatsRequest {
     /// Who reports; Envoy says it in each message, others in the first only.
     #[prost(message, optional, tag = "1")]
-    pub node: Option<crate::telemetry::wire::Node>,
+    pub node: Option<Node>,
     /// Per cluster, since the report before.
     #[prost(message, repeated, tag = "2")]
     pub cluster_stats: Vec<ClusterStats>,

@@ -5,7 +5,7 @@ use super::reference::{
     Address, ClusterStats, LoadStatsRequest, SocketAddress, UpstreamEndpointStats, UpstreamLocalityStats,
 };
 use super::*;
-use crate::telemetry::wire::Node;
+use crate::telemetry::wire::metrics::reference::Node;
 
 /// Small ones, large ones, and those at a limit.
 fn number() -> impl Strategy<Value = u64> {
