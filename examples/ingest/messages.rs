@@ -137,7 +137,10 @@ fn loads(cluster_name: String, at: usize, every: f64) -> ClusterStats {
 fn metrics(cluster: &str, round: u64) -> Vec<MetricFamily> {
     let requests = (round * REQUESTS) as f64;
     let metric = |name: &str, labels: &[(&str, &str)], metric: Metric| {
-        let pair = |(name, value): &(&str, &str)| LabelPair { name: Some((*name).to_owned()), value: Some((*value).to_owned()) };
+        let pair = |(name, value): &(&str, &str)| LabelPair {
+            name: Some((*name).to_owned()),
+            value: Some((*value).to_owned()),
+        };
         let label = labels.iter().map(pair).collect();
         let timestamp_ms = Some(1_700_000_000_000 + round as i64 * 1_000);
         let metric = vec![Metric { label, timestamp_ms, ..metric }];

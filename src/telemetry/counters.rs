@@ -42,7 +42,8 @@ pub(super) struct Counters {
     focus: Focus,
     /// As of when it is known what is wanted.
     version: u64,
-    clusters: HashMap<Arc<str>, Known>,
+    /// Boxed, for a table has many empty places.
+    clusters: HashMap<Arc<str>, Box<Known>>,
     names: Names,
     phase: Phase,
     open: Option<Flush>,
@@ -158,7 +159,7 @@ impl Counters {
             known.cluster.note(value, is_timed, &mut self.names);
         } else if self.clusters.len() < CLUSTER_LIMIT {
             let (shared, is_wanted) = (self.focus.cluster(cluster), self.focus.wants(cluster));
-            let known = Known { shared, is_wanted, cluster: Cluster::default() };
+            let known = Box::new(Known { shared, is_wanted, cluster: Cluster::default() });
             let name = Arc::clone(&known.shared.name);
             self.clusters.entry(name).or_insert(known).cluster.note(value, is_timed, &mut self.names);
         }

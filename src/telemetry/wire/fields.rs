@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let key = self.varint()?;
         let number = (key >> 3) as u32;
@@ -87,12 +87,13 @@ impl<'a> Fields<'a> {
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
-        for (at, byte) in self.rest.iter().take(10).enumerate() {
-            if at == 9 && *byte > 1 {
+        for at in 0..self.rest.len().min(10) {
+            let byte = self.rest[at];
+            if at == 9 && byte > 1 {
                 break;
             }
             value |= u64::from(byte & 0x7f) << (7 * at);
-            if *byte < 0x80 {
+            if byte < 0x80 {
                 self.rest = &self.rest[at + 1..];
                 return Ok(value);
             }
@@ -100,6 +101,7 @@ impl<'a> Fields<'a> {
         Err(if self.rest.len() < 10 { CUT } else { Malformed("a number has more than 64 bits") })
     }
 
+    #[inline]
     fn fixed(&mut self, length: usize) -> Result<Value<'a>, Malformed> {
         self.take(length).map(Value::Fixed)
     }
@@ -118,7 +120,7 @@ const NO_DOUBLE: Malformed = Malformed("a number is not encoded as one of 64 bit
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

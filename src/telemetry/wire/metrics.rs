@@ -2,6 +2,9 @@
 
 use super::fields::{Fields, Malformed};
 
+/// Envoy's histograms have 19 bounds unless it is told otherwise.
+const USUAL_BUCKETS: usize = 20;
+
 /// `envoy.service.metrics.v3.StreamMetricsMessage`: a flush of the proxy's statistics, or a part of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetricsReport<'a> {
@@ -118,24 +121,20 @@ impl<'a> MetricFamily<'a> {
 }
 
 impl<'a> Metric<'a> {
-    /// Becomes the metric of a message. What it was before is gone, but for its memory, which is used again.
+    /// Becomes the metric of a message. What it was before is gone.
     ///
     /// # Errors
     /// When these bytes are no metric. Then it is nothing that can be used.
     pub fn read(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         self.labels.clear();
-        let mut spare = self.histogram.take().unwrap_or_default();
-        (self.gauge, self.counter, self.timestamp_ms) = (None, None, 0);
+        (self.gauge, self.counter, self.histogram, self.timestamp_ms) = (None, None, None, 0);
         for field in Fields::of(message) {
             match field? {
                 (1, label) => self.labels.push(read_label(label.bytes()?)?),
                 (2, gauge) => self.gauge = Some(read_number(gauge.bytes()?)?),
                 (3, counter) => self.counter = Some(read_number(counter.bytes()?)?),
                 (6, time) => self.timestamp_ms = time.varint()?.cast_signed(),
-                (7, histogram) => {
-                    spare.read(histogram.bytes()?)?;
-                    self.histogram = Some(std::mem::take(&mut spare));
-                }
+                (7, histogram) => self.histogram = Some(HistogramValue::read(histogram.bytes()?)?),
                 _ => {}
             }
         }
@@ -144,17 +143,16 @@ impl<'a> Metric<'a> {
 }
 
 impl HistogramValue {
-    fn read(&mut self, message: &[u8]) -> Result<(), Malformed> {
-        self.sample_count = 0;
-        self.buckets.clear();
+    fn read(message: &[u8]) -> Result<Self, Malformed> {
+        let mut histogram = Self { sample_count: 0, buckets: Vec::with_capacity(USUAL_BUCKETS) };
         for field in Fields::of(message) {
             match field? {
-                (1, count) => self.sample_count = count.varint()?,
-                (3, bucket) => self.buckets.push(Bucket::read(bucket.bytes()?)?),
+                (1, count) => histogram.sample_count = count.varint()?,
+                (3, bucket) => histogram.buckets.push(Bucket::read(bucket.bytes()?)?),
                 _ => {}
             }
         }
-        Ok(())
+        Ok(histogram)
     }
 }
 
