@@ -94,7 +94,7 @@ const PURE: &[&str] = &[
     "telemetry/report.rs",
     "telemetry/sample",
     "telemetry/table.rs",
-    "telemetry/wire/",
+    "telemetry/wire",
     "xds/channel",
     "xds/comparison.rs",
     "xds/csds.rs",

@@ -1,4 +1,5 @@
-//! Lean protobuf messages of Envoy's `MetricsService` and load reporting service.
+//! Lean protobuf messages of Envoy's `MetricsService` and load reporting service. What proxies send is read where it
+//! lies in its bytes.
 //!
 //! PURE. Same tags as the originals (`envoy/service/metrics/v3`, `envoy/service/load_stats/v3`,
 //! `envoy/config/endpoint/v3/load_report.proto`, `io/prometheus/client/metrics.proto`), only the fields that are used:
