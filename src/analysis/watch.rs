@@ -43,9 +43,8 @@ pub struct Watch {
 /// tolerated; never below what is harmless.
 ///
 /// A rate that is taken for lower than it was would revert a version that is as good. So it is the highest of which so
-/// few errors were to be seen with no smaller chance than [`MISJUDGED`] of the accepted one (`false_revert`): of `u`
-/// expected causes at most `u − t` come with a chance of at most `e^(−t²/2u)` (Chernoff's bound for Poisson counts). A cause
-/// makes `size` errors.
+/// few errors were to be seen with no smaller chance than [`MISJUDGED`] of the accepted one (`false_revert`). A cause makes
+/// `size` errors.
 pub fn ceiling(before: Counts, metric: &ErrorsMetric, size: f64, false_revert: f64) -> f64 {
     let before = before.clamped();
     if before.requests < ENOUGH {
@@ -53,8 +52,21 @@ pub fn ceiling(before: Counts, metric: &ErrorsMetric, size: f64, false_revert: f
     }
     let size = finite_at_least_one(size);
     let (causes, rarity) = (before.errors as f64 / size, -(MISJUDGED * false_revert).ln());
-    let highest = causes + rarity + (rarity * (rarity + 2.0 * causes)).sqrt();
+    let highest = highest_expected(causes, rarity);
     (size * highest / before.requests as f64 * metric.tolerate_ratio).max(metric.harmless_rate).min(HIGHEST)
+}
+
+/// The highest mean of a Poisson count of which at most `seen` come with a chance of `e^(−rarity)`, by Chernoff's bound:
+/// `P(X ≤ k) ≤ e^(−u) (e u / k)^k` for a mean `u > k`. Of none seen it is exact: `u` is the rarity.
+fn highest_expected(seen: f64, rarity: f64) -> f64 {
+    // It lies between what is exact for none, and the weaker bound `e^(−(u − k)²/2u)`.
+    let (mut low, mut high) = (seen, seen + rarity + (rarity * (rarity + 2.0 * seen)).sqrt());
+    for _ in 0..64 {
+        let mean = f64::midpoint(low, high);
+        let logarithm = if seen > 0.0 { seen * (mean / seen).ln() } else { 0.0 };
+        if mean - seen - logarithm < rarity { low = mean } else { high = mean }
+    }
+    high
 }
 
 impl Watch {
@@ -114,9 +126,12 @@ mod tests {
         let of = |before, size, risk| ceiling(before, &metric(), size, risk);
         assert_eq!(of(counts(0, 0), 1.0, 0.01), 0.001);
         assert_eq!(of(counts(0, 1_000_000), 1.0, 0.01), 0.001);
-        // Of 147.3 that are expected, 100 at most are seen with a chance of less than 0.0005.
+        // Of 144.2 that are expected, 100 at most are seen with a chance of at most 0.0005: it is 0.00007.
         let seen = of(counts(100, 10_000), 1.0, 0.01);
-        assert!((seen - 1.1 * 0.014_732_43).abs() < 1e-7, "{seen}");
+        assert!((seen - 1.1 * 0.014_42).abs() < 2e-5, "{seen}");
+        // Of 7.6 that are expected, none is seen with a chance of 0.0005.
+        let none = of(counts(0, 1_000), 1.0, 0.01);
+        assert!((none - 1.1 * 0.007_600_9).abs() < 1e-6, "{none}");
         // A fifth of the causes tells less, and so does a smaller risk.
         assert!(of(counts(100, 10_000), 5.0, 0.01) > 1.3 * seen && of(counts(100, 10_000), 1.0, 1e-4) > 1.05 * seen);
         for (size, risk) in [(f64::NAN, 0.01), (1.0, 0.0), (1.0, f64::NAN), (f64::INFINITY, 0.01)] {

@@ -164,7 +164,7 @@ pub struct Progress {
     /// For how long the present step has made no progress that was its own to make.
     #[serde(default)]
     pub stalled: Duration,
-    /// For how long the predecessor was looked at before a switch at once.
+    /// For how long the predecessor was looked at before a switch that takes only seconds.
     #[serde(default)]
     pub looked: Duration,
     /// For how long no endpoint of the canary has been healthy.

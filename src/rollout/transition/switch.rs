@@ -1,5 +1,5 @@
-//! A switch at once, which is watched afterwards: nothing is learned of the predecessor on the way, so it is looked at for a
-//! moment before. Only then, or the journal would grow for as long as a release waits.
+//! A switch at once or within some seconds, which is watched afterwards: nothing is learned of the predecessor on the way, so
+//! it is looked at for a moment before. Only then, or the journal would grow for as long as a release waits.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::model::{Step, Weight};
 
 /// For how long.
 const LOOK: Duration = Duration::from_secs(5);
+/// A switch that takes longer tells enough of the predecessor by itself.
+const SOON: Duration = Duration::from_secs(10);
 
 impl Applying<'_> {
     /// What is judged of what was seen. Of a version without traffic nothing can be seen; of its predecessor it can.
@@ -36,9 +38,9 @@ impl Applying<'_> {
         self.stay(progress);
     }
 
-    /// Whether what comes after a switch at once would have nothing to compare with.
+    /// Whether what comes after a switch would have nothing to compare with.
     fn looks_before(&self, progress: &Progress) -> bool {
-        self.release.analysis.errors.is_some() && progress.looked < LOOK && switches_at_once(&progress.steps)
+        self.release.analysis.errors.is_some() && progress.looked < LOOK && switches_soon(&progress.steps)
     }
 
     fn could_begin(&self, progress: &Progress, seen: &Observation) -> bool {
@@ -47,14 +49,22 @@ impl Applying<'_> {
     }
 }
 
-/// Whether all the traffic moves in one step before anything was looked at, and is looked at afterwards.
-fn switches_at_once(steps: &[Step]) -> bool {
-    let takes_time = |step: &Step| !matches!(step, Step::SetWeight(_) | Step::Match(_) | Step::Hook(_));
-    let Some(switch) = steps.iter().position(|step| step.weight() > Some(Weight::ZERO) || takes_time(step)) else {
-        return false;
-    };
-    let looks = |step: &Step| matches!(step, Step::Watch { .. } | Step::Pause(_) | Step::StandBy(_));
-    matches!(steps[switch], Step::SetWeight(Weight::FULL)) && steps[switch + 1..].iter().any(looks)
+/// Whether all the traffic moves so soon that nothing is learned of the predecessor on the way, and is looked at afterwards.
+fn switches_soon(steps: &[Step]) -> bool {
+    let mut passed = Duration::ZERO;
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::SetWeight(Weight::FULL) => return steps[at + 1..].iter().any(looks),
+            Step::SetWeight(_) | Step::Match(_) | Step::Hook(_) => {}
+            Step::Pause(Some(length)) if passed + *length <= SOON => passed += *length,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn looks(step: &Step) -> bool {
+    matches!(step, Step::Watch { .. } | Step::Pause(_) | Step::StandBy(_))
 }
 
 #[cfg(test)]
@@ -62,19 +72,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_moves_all_the_traffic_in_one_step_and_stays() {
+    fn only_what_moves_all_the_traffic_soon_and_stays() {
         let (all, some) = (Step::SetWeight(Weight::FULL), Step::SetWeight(Weight::from_hundredths(500)));
         let watch = Step::Watch { duration: LOOK };
         for (steps, expected) in [
             (vec![all.clone(), watch.clone()], true),
             (vec![Step::SetWeight(Weight::ZERO), all.clone(), Step::StandBy(LOOK)], true),
             (vec![all.clone()], false),
-            (vec![some.clone(), all.clone(), watch.clone()], false),
+            (vec![some.clone(), all.clone(), watch.clone()], true),
+            (vec![some.clone(), Step::Pause(Some(SOON)), all.clone(), watch.clone()], true),
+            (vec![some.clone(), Step::Pause(Some(SOON)), Step::Pause(Some(LOOK)), all.clone(), watch.clone()], false),
+            (vec![some.clone(), watch.clone()], false),
             (vec![Step::Pause(None), all.clone(), watch.clone()], false),
             (vec![Step::Analyze { max: LOOK }, all, watch], false),
             (Vec::new(), false),
         ] {
-            assert_eq!(switches_at_once(&steps), expected, "{steps:?}");
+            assert_eq!(switches_soon(&steps), expected, "{steps:?}");
         }
     }
 }
