@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::analysis::Outcome;
 use crate::http::{Client, Page, Post, Secrets, Tally};
 use crate::model::MetricSource;
-use crate::rollout::{MeasureRequest, Measured};
+use crate::rollout::{MeasureAbout, MeasureRequest, Measured};
 
 /// How many requests may be on their way at once. Others wait their turn.
 const AT_ONCE: usize = 64;
@@ -98,10 +98,12 @@ impl Measurer {
         let task = tokio::spawn(async move {
             let mut times = interval(asked.interval.max(SHORTEST_INTERVAL));
             times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut fails = false;
             loop {
                 times.tick().await;
                 let outcome = outside.measure(&asked).await;
                 tracing::debug!(key = asked.key, ?outcome, "measured");
+                tell_outage(&mut fails, &asked.about, &outcome);
                 // Whoever wanted to know may be gone: then the server stops.
                 if measured.send(Measured { request: asked.clone(), outcome }).await.is_err() {
                     return;
@@ -185,6 +187,19 @@ impl Outside {
         let post = Post { url, headers: &headers, key: &key, attempt: 1, secret, body, timeout: request.timeout };
         whole(post.fetch(&self.client, &self.secrets, LONGEST_ANSWER).await?)
     }
+}
+
+/// Tells that a metric is not measured, and that it is again: once for each outage, and not at each interval.
+fn tell_outage(fails: &mut bool, about: &MeasureAbout, outcome: &Outcome) {
+    let MeasureAbout { release, canary, metric, .. } = about;
+    match outcome {
+        Outcome::Error(why) if !*fails => tracing::warn!(%release, %canary, "metric {metric} is not measured: {why}"),
+        Outcome::Value(_) | Outcome::Nothing if *fails => {
+            tracing::info!(%release, %canary, "metric {metric} is measured again");
+        }
+        Outcome::Error(_) | Outcome::Value(_) | Outcome::Nothing => {}
+    }
+    *fails = matches!(outcome, Outcome::Error(_));
 }
 
 /// An answer that was read to its end.

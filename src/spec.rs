@@ -42,6 +42,8 @@ pub struct Settings {
     /// Whether raw Envoy configuration (`envoy:`) is taken. It can do to the proxies whatever Envoy can, so that those
     /// who run the server decide, and not those who write the specs.
     pub envoy_patches: bool,
+    /// Whether nobody would know whom to ask for a metric of Prometheus that names no server: each is warned of.
+    pub no_prometheus: bool,
 }
 
 /// A file of specs, read but not understood.

@@ -13,7 +13,7 @@ use serin::rollout::{Answer, Command, Context, Event, FleetState, Observation, R
 use serin::spec::{Settings, SourceFile, parse};
 use serin::translate::{Dialect, all_groups, snapshot_of};
 
-const SETTINGS: Settings = Settings { envoy_patches: true };
+const SETTINGS: Settings = Settings { envoy_patches: true, no_prometheus: false };
 
 #[test]
 fn every_example_becomes_the_snapshots_that_are_written_down() {

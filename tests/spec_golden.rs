@@ -12,7 +12,7 @@ use serin::model::{Service, TrafficPlan, World};
 use serin::spec::{Settings, SourceFile, diagnostic, parse};
 use serin::translate::{self, Dialect};
 
-const SETTINGS: Settings = Settings { envoy_patches: true };
+const SETTINGS: Settings = Settings { envoy_patches: true, no_prometheus: false };
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

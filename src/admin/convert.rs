@@ -139,7 +139,7 @@ pub(super) fn told(told: &Told) -> proto::ExplainReleaseResponse {
         since: present.since.map(timestamp),
         explanation: present.explanation.as_ref().map(explanation),
     });
-    proto::ExplainReleaseResponse { decision, present, text: told.text() }
+    proto::ExplainReleaseResponse { decision, present, text: told.text(), next: told.next.clone().unwrap_or_default() }
 }
 
 fn explanation(explanation: &Explanation) -> proto::Explanation {
@@ -148,6 +148,7 @@ fn explanation(explanation: &Explanation) -> proto::Explanation {
         evidence: explanation.evidence.clone(),
         over: explanation.over.clone(),
         places: explanation.places.iter().map(place).collect(),
+        dry_run: explanation.dry_run.clone(),
     }
 }
 

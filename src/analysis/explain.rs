@@ -21,6 +21,9 @@ pub struct Explanation {
     pub evidence: String,
     /// Over which time, on how many proxies, how the errors come, and where it is worse.
     pub over: String,
+    /// What each metric says that decides nothing (`dryRun`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<String>,
     /// Each place where it is worse, the clearest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Finding>,
@@ -63,6 +66,7 @@ impl Judge {
             compared: sides(&evidence, &verdict, compared),
             evidence: follows(&evidence, &verdict, policy),
             over: over(&evidence, policy, &places),
+            dry_run: evidence.metrics.iter().filter(|one| one.dry_run).map(shown).collect(),
             places,
         }
     }
@@ -199,7 +203,6 @@ fn over(evidence: &Evidence, policy: &AnalysisPolicy, places: &[Finding]) -> Str
             ClusterSize::Estimated => format!("; errors come in groups (cluster size {size:.1})"),
         };
     }
-    line.extend(evidence.metrics.iter().filter(|one| one.dry_run).map(shown));
     let named: Vec<String> = places.iter().filter(|found| found.name.is_some()).map(Finding::at).collect();
     match (named.as_slice(), places) {
         ([], []) => line,
@@ -217,7 +220,7 @@ fn shown(one: &MetricEvidence) -> String {
         Standing::NoData => "has no data",
         Standing::Error => "would hold",
     };
-    format!("; dryRun: {} {would} ({})", word(&one.metric), one.said)
+    format!("dryRun: {} {would} ({})", word(&one.metric), one.said)
 }
 
 #[cfg(test)]
@@ -262,7 +265,9 @@ mod tests {
         policy.latency.as_mut().expect("it has one").dry_run = true;
         judge.observe(&window, &policy);
         let explained = judge.explain(&policy, COMPARED);
-        assert!(explained.over.contains("; dryRun: latency would pass (latency: canary p50"), "{explained:?}");
+        let [shown] = explained.dry_run.as_slice() else { panic!("{explained:?}") };
+        assert!(shown.starts_with("dryRun: latency would pass (latency: canary p50"), "{shown}");
+        assert!(!explained.over.contains("dryRun"), "{explained:?}");
     }
 
     fn window(canary: Counts, baseline: Counts) -> Window {

@@ -80,10 +80,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn read(paths: &[PathBuf]) -> Result<World, Failure> {
     let files = crate::spec::source::read_paths(paths).map_err(|e| Failure::Usage(e.to_string()))?;
     // A bootstrap has nothing of what is patched.
-    let specs = crate::spec::parse(&files, Settings { envoy_patches: true }).map_err(|diagnostics| {
-        diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
-        Failure::Other(anyhow::anyhow!("the specs are not valid: {}", plural(diagnostics.len(), "finding")))
-    })?;
+    let specs =
+        crate::spec::parse(&files, Settings { envoy_patches: true, no_prometheus: false }).map_err(|diagnostics| {
+            diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
+            Failure::Other(anyhow::anyhow!("the specs are not valid: {}", plural(diagnostics.len(), "finding")))
+        })?;
     Ok(specs.world)
 }
 

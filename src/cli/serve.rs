@@ -68,7 +68,7 @@ enum LogFormat {
 impl From<Args> for ServeOptions {
     fn from(args: Args) -> Self {
         let Args { specs, data, xds, admin, http, rescan, allow_envoy_patches, secrets, prometheus, .. } = args;
-        let allowed = Settings { envoy_patches: allow_envoy_patches };
+        let allowed = Settings { envoy_patches: allow_envoy_patches, no_prometheus: prometheus.is_none() };
         Self { specs, data, xds, admin, http, rescan, allowed, secrets, prometheus }
     }
 }
@@ -156,7 +156,7 @@ mod tests {
                 admin: "127.0.0.1:18001".parse().expect("an address"),
                 http: "127.0.0.1:18002".parse().expect("an address"),
                 rescan: Duration::from_secs(90),
-                allowed: Settings { envoy_patches: true },
+                allowed: Settings { envoy_patches: true, no_prometheus: true },
                 secrets: vec![("ci".into(), "/run/ci".into()), ("slack".into(), "a=b".into())],
                 prometheus: None,
             }

@@ -12,10 +12,10 @@ use crate::model::{Release, World};
 use crate::simulation::defect::Defect;
 use crate::simulation::peers::{Argo, Flagger, Kayenta, Peer};
 use crate::simulation::story::Story;
-use crate::simulation::summary::{Part, Summary};
+use crate::simulation::summary::{Part, Stop, Summary};
 use crate::simulation::traffic::Traffic;
 use crate::simulation::{recording, words};
-use crate::spec::Settings;
+use crate::spec::{Diagnostic, Settings};
 
 /// Play a release many times in virtual time
 ///
@@ -135,12 +135,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn read_world(args: &Args) -> Result<World, Failure> {
     let files = crate::spec::source::read_paths(&args.paths).map_err(|e| Failure::Usage(e.to_string()))?;
-    crate::spec::parse(&files, Settings { envoy_patches: args.allow_envoy_patches }).map(|specs| specs.world).map_err(
-        |diagnostics| {
-            diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
-            Failure::Told
-        },
-    )
+    let settings = Settings { envoy_patches: args.allow_envoy_patches, ..Settings::default() };
+    let tell = |diagnostics: &[Diagnostic]| diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
+    match crate::spec::parse(&files, settings) {
+        Ok(specs) => {
+            tell(&specs.warnings);
+            Ok(specs.world)
+        }
+        Err(diagnostics) => {
+            tell(&diagnostics);
+            Err(Failure::Told)
+        }
+    }
 }
 
 /// The release without what others measure, which nobody can make up: it is told, and taken to be good.
@@ -256,10 +262,21 @@ fn render(release: &str, results: &[Judged], style: Style) -> String {
         })
         .collect();
     let heading = ["JUDGE", "REVERTED", "PROMOTED", "INCONCLUSIVE", "HELD", "BAD REQUESTS"];
+    let inconclusive = results.first().map_or_else(String::new, |first| stopped(&first.summary));
     format!(
         "{release}: {runs} simulated releases. In brackets: when (median / 95th percentile). Bad requests: those of users \
-         that\nfailed or were slow by the canary's defect, for each release on average (median / 95th percentile).\n\n{}",
+         that\nfailed or were slow by the canary's defect, for each release on average (median / 95th percentile).\n\n{}{inconclusive}",
         table(heading, &rows, style)
+    )
+}
+
+/// At which step most of those wait that proved nothing in time, and what could be done about it.
+fn stopped(summary: &Summary) -> String {
+    let Some(Stop { step, weight, count }) = summary.inconclusive_at else { return String::new() };
+    let all = summary.inconclusive.count;
+    format!(
+        "\nInconclusive most often at step {step}, weight {weight} ({count} of {all}): raise the weight, the step's `max` \
+         or `harmlessRate`.\n"
     )
 }
 

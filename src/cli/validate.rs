@@ -49,7 +49,8 @@ struct Report<'a> {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let files = crate::spec::source::read_paths(&args.paths).map_err(|e| Failure::Usage(e.to_string()))?;
-    let checked = crate::spec::parse(&files, Settings { envoy_patches: args.allow_envoy_patches });
+    let checked =
+        crate::spec::parse(&files, Settings { envoy_patches: args.allow_envoy_patches, ..Settings::default() });
     let (world, diagnostics) = match &checked {
         // A set may be valid and still hold what is hardly meant.
         Ok(specs) => (Some(&specs.world), specs.warnings.as_slice()),

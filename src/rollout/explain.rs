@@ -17,6 +17,8 @@ pub struct Told {
     pub decision: Option<Decision>,
     /// What goes on now; of a release at rest only where nothing was decided.
     pub present: Option<Present>,
+    /// What comes next, and what a person can do; also of a release at rest that was reverted.
+    pub next: Option<String>,
 }
 
 /// A decision and what it stood on.
@@ -28,14 +30,14 @@ pub struct Decision {
     pub at: Timestamp,
     /// What was decided.
     pub record: Record,
-    /// The verdict that it followed from, where it says nothing of its own.
-    pub verdict: Option<String>,
+    /// What it followed from (a verdict, an order, an edit), where it says nothing of its own.
+    pub cause: Option<String>,
 }
 
 impl Decision {
-    /// Why, in its own words or those of its verdict.
+    /// Why, in its own words or those of what it followed from.
     pub fn reason(&self) -> Option<&str> {
-        self.record.reason().or(self.verdict.as_deref())
+        self.record.reason().or(self.cause.as_deref())
     }
 }
 
@@ -105,15 +107,21 @@ impl Told {
             let _ = writeln!(text, "\nnow{since}: {}", on_one_line(message));
             lines(&mut text, explanation.as_ref());
         }
+        if let Some(next) = &self.next {
+            let _ = writeln!(text, "next: {}", on_one_line(next));
+        }
         text
     }
 }
 
-/// The three lines, and each place where it is worse.
+/// The three lines, each metric that decides nothing, and each place where it is worse.
 fn lines(text: &mut String, explanation: Option<&Explanation>) {
     let Some(explanation) = explanation else { return };
     for line in explanation.lines() {
         let _ = writeln!(text, "  {}", on_one_line(line));
+    }
+    for shown in &explanation.dry_run {
+        let _ = writeln!(text, "    {}", on_one_line(shown));
     }
     for place in &explanation.places {
         let _ = writeln!(text, "    {}", on_one_line(&place.said()));
@@ -197,7 +205,7 @@ mod tests {
 
     fn explanation(evidence: &str) -> Box<Explanation> {
         let [compared, evidence, over] = ["v2 37/412 (9.0%) failed", evidence, "over 42 s"].map(str::to_owned);
-        Box::new(Explanation { compared, evidence, over, places: Vec::new() })
+        Box::new(Explanation { compared, evidence, over, ..Explanation::default() })
     }
 
     #[test]
@@ -210,13 +218,18 @@ mod tests {
         };
         let at = Timestamp::UNIX_EPOCH;
         let present = Present { message: "back to v1".into(), since: Some(at), explanation: None };
-        let mut told =
-            Told { decision: Some(Decision { sequence: 7, at, record, verdict: None }), present: Some(present) };
+        let mut told = Told {
+            decision: Some(Decision { sequence: 7, at, record, cause: None }),
+            present: Some(present),
+            next: None,
+        };
         let decided = "✖ reverted v2 at 1970-01-01T00:00:00.000Z, entry 7\n  because: too many errors\n  \
                        v2 37/412 (9.0%) failed\n  evidence 3.0e28 ≥ 100\n  over 42 s\n";
         assert_eq!(told.text(), format!("{decided}\nnow (since 1970-01-01T00:00:00.000Z): back to v1\n"));
         told.present = None;
         assert_eq!(told.text(), decided);
+        told.next = Some("fix it".into());
+        assert_eq!(told.text(), format!("{decided}next: fix it\n"));
         assert_eq!(Told::default().text(), "nothing was decided yet\n");
     }
 

@@ -33,6 +33,9 @@ pub enum Record {
     StrategyChanged {
         /// The step it goes on with, from 0.
         step: usize,
+        /// Whether that is the one that it was in, which goes on as it was.
+        #[serde(default)]
+        kept: bool,
     },
     /// The steps were begun in the regions of a wave.
     WaveBegun {
@@ -288,7 +291,12 @@ impl Record {
             Record::Adopted { version } => format!("{version} is the first version: stable at once"),
             Record::Started { from, to } => format!("rollout from {from} to {to} begun"),
             Record::Superseded { canary, by } => format!("{canary} superseded by {by}"),
-            Record::StrategyChanged { step } => format!("the steps were edited: goes on with step {}", step + 1),
+            Record::StrategyChanged { step, kept: true } => {
+                format!("the steps were edited: step {} goes on as it was", step + 1)
+            }
+            Record::StrategyChanged { step, kept: false } => {
+                format!("the steps were edited: goes on with step {}", step + 1)
+            }
             Record::WaveBegun { wave, of, regions } => format!("wave {} of {of}: {regions}", wave + 1),
             Record::Replaced { endpoints, of, weight } => format!("{endpoints} of {of} endpoints run it: {weight}"),
             Record::Called { hook, purpose, key, attempt } => {

@@ -1,6 +1,7 @@
 //! How a release is shown: the same view for the API, the command line and the log.
 
 mod message;
+mod next;
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct ReleaseStatus {
     pub phase: Phase,
     /// What it is doing and why, in a sentence.
     pub message: String,
+    /// Until when it does so, what then, and what a person can do; `None` where the message says it all.
+    pub next: Option<String>,
     /// The strategy's steps in words, as `setWeight 5%`.
     pub steps: Vec<String>,
     /// The index of the step it is in; the number of steps when all are done.
@@ -135,6 +138,7 @@ impl ReleaseStatus {
             stable: rollout.stable.clone(),
             phase: phase(rollout, release),
             message: message::of(rollout, context, fleet),
+            next: next::of(rollout, release),
             steps: steps.iter().map(ToString::to_string).collect(),
             step,
             set_weight,

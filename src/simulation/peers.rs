@@ -45,10 +45,15 @@ pub fn at_one_weight(peer: &mut dyn Peer, points: &[Point], reaction: f64) -> Ou
         if peer.see(point) == Ruling::Revert {
             let next = points.get(at + 1).map_or(0, |next| next.harmed);
             harmed += (next as f64 * (reaction / interval as f64).min(1.0)).round() as u64;
-            return Outcome { decision: Decision::Reverted, seconds: (at as u64 + 1) * interval, harmed };
+            return Outcome {
+                decision: Decision::Reverted,
+                seconds: (at as u64 + 1) * interval,
+                harmed,
+                waits_at: None,
+            };
         }
     }
-    Outcome { decision: Decision::Held, seconds: points.len() as u64 * interval, harmed }
+    Outcome { decision: Decision::Held, seconds: points.len() as u64 * interval, harmed, waits_at: None }
 }
 
 /// The most sensitive of the settings `0..1` (more is less sensitive) that reverts at most `allowed` of the releases, by
@@ -80,6 +85,6 @@ mod tests {
         let point = Point { canary: Counts { requests: 100, errors: 50 }, harmed: 50, ..Point::default() };
         let mut flagger = Flagger { threshold: 1, interval: 10, ..Flagger::default() };
         let outcome = at_one_weight(&mut flagger, &[point; 5], 1.0);
-        assert_eq!(outcome, Outcome { decision: Decision::Reverted, seconds: 20, harmed: 105 });
+        assert_eq!(outcome, Outcome { decision: Decision::Reverted, seconds: 20, harmed: 105, waits_at: None });
     }
 }

@@ -121,10 +121,14 @@ impl<'a> Story<'a> {
                     Decision::Advanced => self.go_unnoticed(&mut source),
                     Decision::Inconclusive | Decision::Held => 0.0,
                 };
-                return Outcome { decision, seconds: second + 1, harmed: (harmed + after).round() as u64 };
+                let waits_at = match &rollout.state {
+                    State::Progressing(progress) => Some((progress.step, progress.weight)),
+                    _ => None,
+                };
+                return Outcome { decision, seconds: second + 1, harmed: (harmed + after).round() as u64, waits_at };
             }
         }
-        Outcome { decision: Decision::Held, seconds: self.limit, harmed: harmed.round() as u64 }
+        Outcome { decision: Decision::Held, seconds: self.limit, harmed: harmed.round() as u64, waits_at: None }
     }
 
     fn happen(&self, rollout: Rollout, event: Event, now: Timestamp) -> (Rollout, Vec<Record>) {
@@ -243,9 +247,9 @@ impl<'a> Story<'a> {
                 Ruling::Next | Ruling::Promote => (Decision::Advanced, self.go_unnoticed(&mut source)),
                 Ruling::Stay => continue,
             };
-            return Outcome { decision, seconds: second + 1, harmed: (harmed + after).round() as u64 };
+            return Outcome { decision, seconds: second + 1, harmed: (harmed + after).round() as u64, waits_at: None };
         }
-        Outcome { decision: Decision::Held, seconds: self.limit, harmed: harmed.round() as u64 }
+        Outcome { decision: Decision::Held, seconds: self.limit, harmed: harmed.round() as u64, waits_at: None }
     }
 }
 

@@ -1,8 +1,11 @@
 //! What many releases came to.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::trial::{Decision, Outcome};
+use crate::model::Weight;
 
 /// What many releases came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +27,21 @@ pub struct Summary {
     pub harmed_median: u64,
     /// The 95th percentile of that.
     pub harmed_p95: u64,
+    /// Where most of those that proved nothing in time wait; `None` when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inconclusive_at: Option<Stop>,
+}
+
+/// Where some wait.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stop {
+    /// The step, from 1.
+    pub step: usize,
+    /// The canary's share, in percent.
+    pub weight: Weight,
+    /// How many wait there.
+    pub count: usize,
 }
 
 /// Those that ended in one way.
@@ -69,8 +87,19 @@ impl Summary {
             harmed_mean: harmed.iter().sum::<u64>() as f64 / outcomes.len().max(1) as f64,
             harmed_median: rank(&harmed, 0.5).unwrap_or(0),
             harmed_p95: rank(&harmed, 0.95).unwrap_or(0),
+            inconclusive_at: most_inconclusive(outcomes),
         }
     }
+}
+
+/// Where most of those wait that proved nothing in time; the first of several such steps.
+fn most_inconclusive(outcomes: &[Outcome]) -> Option<Stop> {
+    let mut stops: BTreeMap<(usize, Weight), usize> = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.decision == Decision::Inconclusive) {
+        *stops.entry(outcome.waits_at?).or_default() += 1;
+    }
+    let (&(step, weight), &count) = stops.iter().rev().max_by_key(|(_, count)| **count)?;
+    Some(Stop { step: step + 1, weight, count })
 }
 
 /// The smallest value that a share of the values (sorted) does not exceed.
@@ -98,7 +127,7 @@ mod tests {
 
     #[test]
     fn counts_and_ranks() {
-        let outcome = |decision, seconds, harmed| Outcome { decision, seconds, harmed };
+        let outcome = |decision, seconds, harmed| Outcome { decision, seconds, harmed, waits_at: None };
         let mut outcomes: Vec<Outcome> = (1..=19).map(|at| outcome(Decision::Reverted, at, at * 2)).collect();
         outcomes.push(outcome(Decision::Advanced, 100, 1_000));
         let summary = Summary::of(&outcomes);
@@ -107,6 +136,25 @@ mod tests {
         assert_eq!((summary.held.median_seconds, summary.harmed_median, summary.harmed_p95), (None, 20, 38));
         assert!((summary.harmed_mean - 69.0).abs() < 1e-9);
         assert_eq!(Summary::of(&[]).runs, 0);
+    }
+
+    #[test]
+    fn where_most_prove_nothing_in_time() {
+        let weight = |percent| Weight::from_percent(percent).expect("a weight");
+        let outcome = |decision, step, percent| {
+            let waits_at = Some((step, weight(percent)));
+            Outcome { decision, seconds: 1, harmed: 0, waits_at }
+        };
+        let (inconclusive, held) = (Decision::Inconclusive, Decision::Held);
+        let outcomes = [
+            outcome(held, 5, 50.0),
+            outcome(held, 5, 50.0),
+            outcome(inconclusive, 3, 5.0),
+            outcome(inconclusive, 1, 1.0),
+        ];
+        let stop = Summary::of(&outcomes).inconclusive_at;
+        assert_eq!(stop, Some(Stop { step: 2, weight: weight(1.0), count: 1 }));
+        assert_eq!(Summary::of(&outcomes[..2]).inconclusive_at, None);
     }
 
     #[test]

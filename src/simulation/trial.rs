@@ -5,7 +5,7 @@ use super::durations::{histogram, quantile};
 use super::source::Source;
 use super::traffic::Traffic;
 use crate::analysis::{Counts, Judge, Verdict};
-use crate::model::{AnalysisPolicy, Cause};
+use crate::model::{AnalysisPolicy, Cause, Weight};
 
 /// How one release ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Outcome {
     pub seconds: u64,
     /// How many requests to the canary failed, or were slowed down, by its defect.
     pub harmed: u64,
+    /// At which step (from 0) and share of the canary it waits for a person; `None` when it does not, or has no steps.
+    pub waits_at: Option<(usize, Weight)>,
 }
 
 /// What was decided.
@@ -105,9 +107,9 @@ impl Trial<'_> {
                 harmed += (source.next(share, 1.0 - share).harmed as f64 * left.min(1.0)).round() as u64;
                 left -= 1.0;
             }
-            return Outcome { decision, seconds: second + 1, harmed };
+            return Outcome { decision, seconds: second + 1, harmed, waits_at: None };
         }
-        Outcome { decision: Decision::Held, seconds: self.seconds, harmed }
+        Outcome { decision: Decision::Held, seconds: self.seconds, harmed, waits_at: None }
     }
 
     /// What a metrics server would tell of the same seconds, at each of these intervals (in seconds).

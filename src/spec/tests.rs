@@ -40,7 +40,7 @@ fn refuse(text: &str) -> Vec<String> {
 
 /// As a server reads it that takes raw Envoy configuration.
 fn read_patched(text: &str) -> Outcome {
-    parse(&[file("a.yaml", text)], Settings { envoy_patches: true })
+    parse(&[file("a.yaml", text)], Settings { envoy_patches: true, no_prometheus: false })
 }
 
 /// A set with a release of `checkout` from v1 to v2, with what else its spec and its service's spec say.

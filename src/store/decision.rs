@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{History, StoreError};
-use crate::rollout::{Decision, Phase, Present, Record, ReleaseStatus, Told};
+use crate::rollout::{Command, Decision, Phase, Present, Record, ReleaseStatus, Told};
 
 /// How many entries are read at once.
 const PAGE: usize = 500;
@@ -25,7 +25,7 @@ pub fn told(
     }
     let mut decision = newest_of(history, release, last.unwrap_or(u64::MAX), Record::is_decision)?;
     if let Some(decision) = decision.as_mut().filter(|decision| decision.record.reason().is_none()) {
-        decision.verdict = verdict_before(history, release, decision.sequence)?;
+        decision.cause = cause_before(history, release, decision.sequence)?;
     }
     // Of a release that was never carried out there is nothing else to tell.
     let is_new = decision.is_none() && last.is_none();
@@ -38,17 +38,33 @@ pub fn told(
             explanation: status.explanation.clone(),
         }),
     };
-    Ok(Some(Told { decision, present }))
+    // Of an entry of the past nobody asks what comes next.
+    let next = status.filter(|_| last.is_none()).and_then(|status| status.next.clone());
+    Ok(Some(Told { decision, present, next }))
 }
 
-/// The verdict that a decision followed from: what was told right before it.
-fn verdict_before(history: &dyn History, release: &str, sequence: u64) -> Result<Option<String>, StoreError> {
-    let Some(last) = sequence.checked_sub(1).filter(|last| *last > 0) else { return Ok(None) };
-    let before = newest_of(history, release, last, |record| !matches!(record, Record::Measured { .. }))?;
-    Ok(before.and_then(|before| match before.record {
-        Record::Judged { reason, .. } => Some(reason),
-        _ => None,
-    }))
+/// What a decision followed from, where it says nothing of its own: a verdict, an order or an edit. A share that only had
+/// to come into force is looked past; a pause that ended by itself is not, because what led to it led no further.
+fn cause_before(history: &dyn History, release: &str, sequence: u64) -> Result<Option<String>, StoreError> {
+    let mut is_settled = false;
+    let mut last = sequence.saturating_sub(1);
+    while last > 0 {
+        let is_more = |record: &Record| !matches!(record, Record::Measured { .. });
+        let Some(before) = newest_of(history, release, last, is_more)? else { return Ok(None) };
+        last = before.sequence.saturating_sub(1);
+        match before.record {
+            Record::Judged { reason, .. } => return Ok(Some(reason)),
+            Record::Ordered { command: command @ (Command::Promote { .. } | Command::Retry) } => {
+                return Ok(Some(format!("ordered by hand: {}", command.describe())));
+            }
+            edited @ Record::StrategyChanged { kept: false, .. } => return Ok(Some(edited.message())),
+            Record::Settled { .. } => is_settled = true,
+            Record::StepBegun { what, .. } if is_settled && what.starts_with("setWeight") => is_settled = false,
+            Record::Started { .. } | Record::WaveBegun { .. } | Record::StrategyChanged { .. } => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// When anything happened last that is more than a measurement.
@@ -73,7 +89,7 @@ fn newest_of(
             }
             let record: Record = serde_json::from_str(&entry.json).map_err(|e| StoreError::new(doing(), e))?;
             if is_wanted(&record) {
-                return Ok(Some(Decision { sequence: entry.sequence, at: entry.at, record, verdict: None }));
+                return Ok(Some(Decision { sequence: entry.sequence, at: entry.at, record, cause: None }));
             }
         }
         match page.last().and_then(|entry| entry.sequence.checked_sub(1)) {

@@ -32,6 +32,7 @@ fn status() -> ReleaseStatus {
         canary: Some("v2".into()),
         phase: Phase::Progressing,
         message: "setWeight 5%".into(),
+        next: None,
         steps: vec!["setWeight 5%".into()],
         step: 0,
         set_weight: Weight::from_percent(5.0).expect("a weight"),
@@ -121,7 +122,7 @@ fn kept(directory: &std::path::Path) -> RedbStore {
     let store = RedbStore::open(directory).expect("a store");
     let [compared, evidence, over] =
         ["v2 37/412 (9.0%) failed", "evidence 3.0e28 ≥ 100", "over 42 s on 4 of 4 proxies"].map(str::to_owned);
-    let explanation = Some(Box::new(Explanation { compared, evidence, over, places: Vec::new() }));
+    let explanation = Some(Box::new(Explanation { compared, evidence, over, ..Explanation::default() }));
     let reverting =
         Record::Reverting { canary: "v2".into(), stable: "v1".into(), reason: "errors".into(), explanation };
     let reverted = Record::Reverted { canary: "v2".into(), proxies: 4 };

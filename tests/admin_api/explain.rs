@@ -6,7 +6,7 @@ use serin::admin::proto::release_service_client::ReleaseServiceClient;
 use serin::admin::proto::{ExplainReleaseRequest, ExplainReleaseResponse};
 use serin::analysis::{Counts, Explanation, Finding, PlaceKind};
 use serin::model::Weight;
-use serin::rollout::{Phase, Record};
+use serin::rollout::{Command, Phase, Record};
 use serin::store::JournalEntry;
 use std::sync::Arc;
 use tonic::{Code, Status};
@@ -36,6 +36,7 @@ fn explanation() -> Option<Box<Explanation>> {
         evidence: "evidence 3.0e28 ≥ 100 (falseRevert 1%): reverts".into(),
         over: "over 42 s on 4 of 4 proxies; worse at endpoint 10.0.1.3:8080".into(),
         places: vec![place],
+        ..Explanation::default()
     }))
 }
 
@@ -44,7 +45,7 @@ fn passed() -> Option<Box<Explanation>> {
         compared: "v2 0/3500 (0%) failed against 0/31500 (0%) of v1".into(),
         evidence: "evidence 25.88 ≥ 20 (falseAdvance 5%): advances".into(),
         over: "over 42 s on 4 of 4 proxies".into(),
-        places: Vec::new(),
+        ..Explanation::default()
     }))
 }
 
@@ -82,7 +83,8 @@ async fn the_newest_decision_with_what_it_stood_on() {
     let api = Api::serve(releases(&["checkout"])).await;
     write(&api, "checkout", &reverted());
     api.show(|view| {
-        let degraded = serin::rollout::ReleaseStatus { phase: Phase::Degraded, ..release_status("checkout") };
+        let next = Some("fix it, or `serin retry checkout`".into());
+        let degraded = serin::rollout::ReleaseStatus { phase: Phase::Degraded, next, ..release_status("checkout") };
         view.releases.insert("checkout".into(), Arc::new(degraded));
     });
     let told = explain(&api, "checkout", None).await.expect("why");
@@ -92,7 +94,7 @@ async fn the_newest_decision_with_what_it_stood_on() {
     let place = &decision.explanation.expect("it stood on something").places[0];
     assert_eq!((place.kind.as_str(), place.name.as_str()), ("endpoint", "10.0.1.3:8080"));
     assert_eq!((place.canary_errors, place.canary_requests, place.baseline_requests), (412, 1030, 8000));
-    assert_eq!(told.present, None, "it is at rest");
+    assert_eq!((told.present, told.next.as_str()), (None, "fix it, or `serin retry checkout`"), "it is at rest");
     let expected = "\
 ✖ reverted v2 at 1970-01-01T00:00:02.000Z, entry 2
   because: too many errors
@@ -100,6 +102,7 @@ async fn the_newest_decision_with_what_it_stood_on() {
   evidence 3.0e28 ≥ 100 (falseRevert 1%): reverts
   over 42 s on 4 of 4 proxies; worse at endpoint 10.0.1.3:8080
     worse at endpoint 10.0.1.3:8080: 412/1030 (40%) against 0.10%: evidence 3.1e88 ≥ 1200; 3 other endpoints: 2/3090 (0.065%)
+next: fix it, or `serin retry checkout`
 ";
     assert_eq!(told.text, expected);
     // The newest up to an entry.
@@ -172,4 +175,35 @@ async fn a_release_at_rest_tells_how_it_came_to_be_stable() {
     let told = explain(&api, "search", None).await.expect("why");
     let expected = "nothing was decided yet\n\nnow (since 1970-01-01T00:00:01.000Z): v2 has all the traffic\n";
     assert_eq!(told.text, expected);
+}
+
+#[tokio::test]
+async fn what_a_person_ordered_is_the_cause() {
+    let api = Api::serve(releases(&["checkout"])).await;
+    let weight = |percent| Weight::from_percent(percent).expect("a weight");
+    let step = |step, what: &str| Record::StepBegun { step, what: what.into(), weight: weight(5.0), explanation: None };
+    let settled = || Record::Settled { weight: weight(5.0), proxies: 4 };
+    let promote = || Record::Ordered { command: Command::Promote { full: false } };
+    let promoting = || Record::Promoting { canary: "v2".into(), reason: None, explanation: passed() };
+    let edited = |kept| Record::StrategyChanged { step: 1, kept };
+    let judged = Record::Judged { verdict: "inconclusive".into(), reason: "too few".into(), explanation: None };
+    let cases = [
+        (vec![promote(), promoting()], "ordered by hand: promote"),
+        (vec![judged.clone(), promote(), step(1, "setWeight 5%"), settled(), promoting()], "ordered by hand: promote"),
+        (vec![judged, step(1, "setWeight 5%"), settled(), step(2, "pause 10s")], "too few"),
+        (vec![promote(), edited(false), step(1, "pause 5s")], "the steps were edited: goes on with step 2"),
+        (vec![promote(), edited(true), step(2, "pause 5s")], "ordered by hand: promote"),
+        (vec![Record::Ordered { command: Command::Retry }, step(0, "setWeight 5%")], "ordered by hand: retry"),
+        // A pause ended by itself, and nobody ordered it.
+        (vec![promote(), step(1, "pause 10s"), step(2, "setWeight 5%")], ""),
+        (vec![Record::Ordered { command: Command::Resume }, step(2, "setWeight 5%")], ""),
+        (vec![promote(), step(1, "mirror 5% for 1m"), settled(), promoting()], ""),
+    ];
+    for (journal, cause) in cases {
+        write(&api, "checkout", &journal);
+        let told = explain(&api, "checkout", None).await.expect("why");
+        let reason = told.decision.expect("a decision").reason;
+        assert!(reason.starts_with(cause) && reason.is_empty() == cause.is_empty(), "{reason}: {journal:?}");
+        assert_eq!(told.text.contains("  because: "), !cause.is_empty(), "{}", told.text);
+    }
 }

@@ -257,11 +257,12 @@ pub(crate) fn release_status(name: &str) -> ReleaseStatus {
             observed: Duration::from_millis(1500),
             verdict: "undecided".into(),
         }),
+        next: None,
         explanation: Some(Explanation {
             compared: "v2 1/100 (1.0%) failed against 2/1900 (0.11%) of v1".into(),
             evidence: "undecided".into(),
             over: "over 1 s on 3 of 3 proxies".into(),
-            places: Vec::new(),
+            ..Explanation::default()
         }),
         started_at: at(100),
         changed_at: at(200),

@@ -193,7 +193,7 @@ impl ReleaseService for Releases {
             ..Decision::default()
         };
         let text = format!("✖ reverted v2 at 1970-01-01T00:00:00.000Z, entry {}\n", decision.sequence);
-        Ok(Response::new(ExplainReleaseResponse { decision: Some(decision), present: None, text }))
+        Ok(Response::new(ExplainReleaseResponse { decision: Some(decision), present: None, text, next: String::new() }))
     }
 
     async fn list_release_events(

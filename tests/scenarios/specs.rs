@@ -85,7 +85,7 @@ impl Written {
         let texts: Vec<String> =
             self.documents.iter().map(|document| serde_yaml::to_string(document).expect("YAML")).collect();
         let source = SourceFile { path: "scenario.yaml".into(), bytes: texts.join("---\n").into_bytes() };
-        let mut world = parse(&[source], Settings { envoy_patches: true })
+        let mut world = parse(&[source], Settings { envoy_patches: true, no_prometheus: false })
             .unwrap_or_else(|wrong| panic!("{}\n{}", wrong[0], texts.join("---\n")))
             .world;
         let service = world.releases[&self.release].service.clone();

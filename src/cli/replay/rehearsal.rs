@@ -12,10 +12,11 @@ use crate::spec::Settings;
 /// The policy that a release has in specs. Raw Envoy configuration has nothing to do with it, and is let pass.
 pub(super) fn policy(path: &Path, release: &str) -> Result<AnalysisPolicy, Failure> {
     let files = crate::spec::source::read_paths(&[PathBuf::from(path)]).map_err(|e| Failure::Usage(e.to_string()))?;
-    let specs = crate::spec::parse(&files, Settings { envoy_patches: true }).map_err(|diagnostics| {
-        diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
-        Failure::Told
-    })?;
+    let specs =
+        crate::spec::parse(&files, Settings { envoy_patches: true, no_prometheus: false }).map_err(|diagnostics| {
+            diagnostics.iter().for_each(|diagnostic| say(&diagnostic.to_string()));
+            Failure::Told
+        })?;
     match specs.world.releases.get(release) {
         Some(release) => Ok(release.analysis.clone()),
         None => {

@@ -41,6 +41,18 @@ fn an_example_is_played_and_compared() {
 }
 
 #[test]
+fn where_most_prove_nothing_is_told_with_what_to_do() {
+    // A request now and then proves nothing in any step's time.
+    let results = results("examples/canary.yaml --traffic rps=2 --runs 3");
+    assert_eq!(results[0].summary.inconclusive.count, 3, "{:?}", results[0]);
+    let text = render("checkout", &results, Style::PLAIN);
+    let told = "(3 of 3): raise the weight, the step's `max` or `harmlessRate`.\n";
+    assert!(text.contains("\nInconclusive most often at step 2, weight ") && text.ends_with(told), "{text}");
+    let results = self::results("examples/canary.yaml --traffic rps=1000 --runs 1");
+    assert!(!render("checkout", &results, Style::PLAIN).contains("Inconclusive most often"));
+}
+
+#[test]
 fn a_file_of_traffic_and_one_that_was_recorded() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str, text: &str| {

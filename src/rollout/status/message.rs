@@ -8,7 +8,7 @@ use super::super::transition::Context;
 use crate::model::{Friendly, Release, Step, Wave, Weight};
 
 /// How long there may be no evidence before that is said.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// The sentence.
 pub(super) fn of(rollout: &Rollout, context: Context<'_>, fleet: &FleetState) -> String {

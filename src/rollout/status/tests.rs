@@ -1,6 +1,7 @@
 use super::super::state::{Calling, RetireStage, Retiring};
 use super::*;
-use crate::model::{AnalysisPolicy, Canary, Hook, OnHookFailure, Retire, RetryPolicy, Strategy};
+use crate::model::{AnalysisPolicy, Canary, Hook, OnHookFailure, Retire, RetryPolicy, Step, Strategy};
+use crate::rollout::{Event, Observation};
 
 fn release(version: &str) -> Release {
     Release::new("checkout", "checkout", version, Strategy::Canary(Canary::default()), AnalysisPolicy::default())
@@ -80,4 +81,41 @@ fn what_is_not_begun_has_no_step_behind_it() {
     wanted.strategy = Strategy::Canary(Canary { steps: vec![crate::model::Step::Pause(None)], ..Canary::default() });
     let shown = status(&rollout(State::Healthy), &wanted);
     assert_eq!((shown.phase, shown.step, shown.steps.len()), (Phase::Paused, 0, 1));
+}
+
+#[test]
+fn what_comes_next_is_told_with_what_a_person_can_do() {
+    let mut wanted = release("v3");
+    let next = |wanted: &Release, failed: Option<Failed>| {
+        status(&Rollout { failed, ..rollout(reverted()) }, wanted).next.expect("something")
+    };
+    assert_eq!(next(&wanted, None), "fix it and release a new version, or `serin retry checkout`");
+    wanted.rollback.retry = Some(RetryPolicy { limit: 1, backoff: Duration::from_secs(60) });
+    let failed = Some(Failed { version: "v3".into(), times: 1 });
+    assert!(next(&wanted, failed).starts_with("it is tried again by itself; `serin retry checkout` does it now"));
+    wanted.rollback.retry = None;
+    wanted.paused = true;
+    assert!(next(&wanted, None).ends_with("or say `paused: false` and `serin retry checkout`"));
+    assert_eq!(status(&rollout(State::Healthy), &release("v2")).next, None);
+}
+
+#[test]
+fn until_when_it_looks_is_told() {
+    let mut wanted = release("v3");
+    let steps = vec![Step::SetWeight(Weight::from_hundredths(500)), Step::Analyze { max: Duration::from_secs(60) }];
+    wanted.strategy = Strategy::Canary(Canary { steps, ..Canary::default() });
+    let mut rollout = Rollout::adopt("checkout", "checkout", "v2", Timestamp::UNIX_EPOCH);
+    let mut pass = |seconds| {
+        for _ in 0..seconds {
+            let fleet = FleetState { proxies: 4, in_force: 4, ready: 4, ..FleetState::default() };
+            let seen = Observation { elapsed: Duration::from_secs(1), fleet, ..Observation::default() };
+            let turn = rollout.clone().apply(Event::Observed(seen), Context::of(&wanted), Timestamp::UNIX_EPOCH);
+            rollout = turn.expect("an observation").rollout;
+        }
+        status(&rollout, &wanted).next.unwrap_or_default()
+    };
+    let told = "until it is proven, at most 1m more; then it waits for a person (onInconclusive: pause). \
+                `serin promote checkout` goes on now, `serin abort checkout` goes back";
+    assert_eq!(pass(4), told);
+    assert!(pass(10).contains("; that time stands still while there is no evidence"));
 }

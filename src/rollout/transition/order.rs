@@ -97,7 +97,7 @@ impl Applying<'_> {
     }
 
     fn promote_by_hand(&mut self, full: bool) -> Result<(), CommandError> {
-        let State::Progressing(progress) = self.rollout.state.clone() else {
+        let State::Progressing(mut progress) = self.rollout.state.clone() else {
             return self.refused("no rollout is in progress, so there is nothing to promote");
         };
         if let Some(denied) = self.denied() {
@@ -128,8 +128,8 @@ impl Applying<'_> {
         self.rollout.held = false;
         match (full || progress.stage == Stage::Gate, self.is_edited(&progress)) {
             (true, _) => self.promote(progress.canary, Some("promoted by hand".into())),
-            (false, true) => self.follow_steps(progress),
-            (false, false) => self.onward(progress),
+            (false, true) if !self.keep_step(&mut progress) => self.follow_steps(progress),
+            (false, _) => self.onward(progress),
         }
         Ok(())
     }

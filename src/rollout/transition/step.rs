@@ -189,17 +189,32 @@ impl Applying<'_> {
         told.unwrap_or_else(|| self.release.strategy.rules().to_vec())
     }
 
-    /// When the steps were edited: goes on after the last weight that is not above the present one. Weights never fall
-    /// by an edit.
+    /// When the steps were edited: the present one goes on where nothing up to its end was; otherwise it goes on after the
+    /// last weight that is not above the present one. Weights never fall by an edit.
     pub(super) fn follow_steps(&mut self, mut progress: Progress) {
-        let wanted = self.wanted_steps(&progress);
-        if wanted == progress.steps {
-            // Only the rules are others.
-            progress.rules = self.rules_now(&progress);
-            self.records.push(Record::StrategyChanged { step: progress.step });
+        if self.keep_step(&mut progress) {
             return self.stay(progress);
         }
+        let wanted = self.wanted_steps(&progress);
         self.take_up_steps(progress, wanted);
+    }
+
+    /// Takes up edited steps and rules that leave the present step as it was, with its clock and its proof. Returns whether
+    /// they do.
+    pub(super) fn keep_step(&mut self, progress: &mut Progress) -> bool {
+        let (step, wanted) = (progress.step, self.wanted_steps(progress));
+        if wanted != progress.steps {
+            let is_as_it_was = progress.stage != Stage::Preparing
+                && wanted.get(..=step).is_some_and(|done| progress.steps.get(..=step) == Some(done));
+            let falls = |step: &Step| step.weight().is_some_and(|weight| weight < progress.weight);
+            if !is_as_it_was || wanted.iter().skip(step + 1).any(falls) {
+                return false;
+            }
+        }
+        progress.steps = wanted;
+        progress.rules = self.rules_now(progress);
+        self.records.push(Record::StrategyChanged { step, kept: true });
+        true
     }
 
     /// Goes on with other steps, after what is reached of them.
@@ -220,7 +235,7 @@ impl Applying<'_> {
             progress.judge.end_watch();
         }
         progress.steps = wanted;
-        self.records.push(Record::StrategyChanged { step: next });
+        self.records.push(Record::StrategyChanged { step: next, kept: false });
         if progress.stage == Stage::Preparing {
             progress.rules = self.rules_now(&progress);
             return self.stay(progress);

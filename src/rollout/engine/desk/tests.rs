@@ -151,7 +151,8 @@ impl Office {
         } else {
             vec![SourceFile { path: "specs.yaml".into(), bytes: text.as_bytes().to_vec() }]
         };
-        let read = crate::spec::parse(&files, Settings { envoy_patches: true }).expect("valid specs");
+        let read =
+            crate::spec::parse(&files, Settings { envoy_patches: true, no_prometheus: false }).expect("valid specs");
         Loaded { specs: Some(Arc::new(read)), generation: self.generation, ..Loaded::default() }
     }
 

@@ -99,6 +99,10 @@ pub(super) fn prometheus(reader: &mut Reader<'_, '_>, at: &At<'_>) -> Option<Mea
     fields.finish(reader, &[]);
     let choices = [("query", query.as_ref()), ("template", template.as_ref())];
     exactly_one(reader, &fields, &choices, PROMETHEUS, PROMETHEUS);
+    if address.is_none() && reader.settings.no_prometheus {
+        let help = "add `address: http://prometheus:9090`, or start `serin serve --prometheus URL`";
+        reader.warning(at, "no Prometheus is known to ask, so this is never measured, and nothing advances", help);
+    }
     let address = address.map(|at| reader.parse(&at, "write `http://prometheus:9090`", web::url));
     let secret = secret.and_then(|at| reader.parse(&at, SECRET, value::printable));
     let mut limits = LIMITS.to_owned();
