@@ -288,7 +288,7 @@ fn a_metric_that_nobody_is_asked_for_is_warned_of() {
     let settings = |no_prometheus| Settings { envoy_patches: false, no_prometheus };
     let told = |metric: &str, settings| {
         let text = set(SERVICE, &format!("{STEPS}\n  analysis: {{metrics: [errors: {{}}, prometheus: {metric}]}}"));
-        let told = parse(&[file("a.yaml", &text)], settings).expect("specs").warnings;
+        let told = parse(&[file("a.yaml", text.as_str())], settings).expect("specs").warnings;
         told.iter().any(|one| one.message.starts_with("no Prometheus is known to ask"))
     };
     assert!(told("{query: up, max: 1}", settings(true)));
