@@ -265,7 +265,8 @@ fn render(release: &str, results: &[Judged], style: Style) -> String {
     let inconclusive = results.first().map_or_else(String::new, |first| stopped(&first.summary));
     format!(
         "{release}: {runs} simulated releases. In brackets: when (median / 95th percentile). Bad requests: those of users \
-         that\nfailed or were slow by the canary's defect, for each release on average (median / 95th percentile).\n\n{}{inconclusive}",
+         that\nfailed or were slow by the canary's defect, for each release on average (median / 95th \
+         percentile).\n\n{}{inconclusive}",
         table(heading, &rows, style)
     )
 }
