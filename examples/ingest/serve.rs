@@ -96,7 +96,7 @@ fn specs(args: &Args, moving: usize, generation: u64) -> Result<Loaded> {
         );
     }
     let files = [SourceFile { path: "specs.yaml".into(), bytes: text.into_bytes() }];
-    let specs = serin::spec::parse(&files, Settings { envoy_patches: true });
+    let specs = serin::spec::parse(&files, Settings { envoy_patches: true, no_prometheus: false });
     let specs = specs.map_err(|wrong| anyhow!("{}", wrong.first().map(ToString::to_string).unwrap_or_default()))?;
     Ok(Loaded { specs: Some(Arc::new(specs)), generation, ..Loaded::default() })
 }

@@ -141,7 +141,7 @@ fn the_documented_explanation_is_that_of_the_golden_journal() {
     let journal = recorded();
     let reverting = |(_, (_, record)): &(u64, (Timestamp, Record))| matches!(record, Record::Reverting { .. });
     let (sequence, (at, record)) = (1..).zip(journal).find(reverting).unwrap();
-    let decision = Decision { sequence, at, record, verdict: None };
+    let decision = Decision { sequence, at, record, cause: None };
     let told = Told { decision: Some(decision), present: None, next: None }.text();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/JUDGEMENT.md");
     let text = std::fs::read_to_string(path).unwrap();
