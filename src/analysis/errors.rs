@@ -65,7 +65,7 @@ impl Errors {
     /// by that is for [`Stakes`](super::parts::Stakes) to keep.
     pub(super) fn follow(&mut self, metric: &ErrorsMetric) {
         if self.counts_otherwise(metric) {
-            self.begin_anew(metric);
+            self.begin_anew();
         }
         if self.causes.as_ref() != Some(&metric.causes) {
             self.causes = Some(metric.causes.clone());
@@ -77,15 +77,14 @@ impl Errors {
     }
 
     /// Other failures count: nothing that was seen is evidence on these, but for what the baseline was like. How they come in
-    /// groups is not known either.
-    fn begin_anew(&mut self, metric: &ErrorsMetric) {
+    /// groups is not known either. A watch has ended.
+    fn begin_anew(&mut self) {
         self.revert = Revert::default();
         self.proof.count_anew();
         self.clusters = Clusters::default();
         self.max = None;
         self.holdback = self.holdback.take().map(Holdback::anew);
-        let before = self.before.counts(&metric.causes);
-        self.watch = self.watch.take().map(|_| Watch::begin(before, metric));
+        self.watch = None;
     }
 
     /// A new `analyze` step begins: the proof that the canary is good starts over, what speaks against it stays.
@@ -95,7 +94,13 @@ impl Errors {
 
     /// The highest error rate that is as good as the predecessor's, at this risk. None where that is looked at already.
     pub(super) fn ceiling(&self, metric: &ErrorsMetric, false_revert: f64) -> Option<f64> {
-        self.watch.is_none().then(|| ceiling(self.before, metric, self.cluster_size(metric), false_revert))
+        let before = self.before.counts(&metric.causes);
+        self.watch.is_none().then(|| ceiling(before, metric, self.cluster_size(metric), false_revert))
+    }
+
+    /// Whether the canary is watched, with all the traffic.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.is_some()
     }
 
     /// The canary has all the traffic, and is watched for a higher error rate than this.

@@ -114,7 +114,10 @@ impl Judge {
                 if judge.errors.counts_otherwise(metric) {
                     judge.count_anew();
                 }
+                let is_watched = judge.errors.is_watched();
                 judge.errors.follow(metric);
+                let ceiling = judge.errors.ceiling(metric, policy.risk.false_revert);
+                ceiling.filter(|_| is_watched).into_iter().for_each(|ceiling| judge.errors.begin_watch(ceiling));
             }
             if let Some(metric) = &policy.latency {
                 judge.latency.follow(metric);
