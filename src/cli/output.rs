@@ -23,6 +23,15 @@ pub(super) enum Format {
     Name,
 }
 
+/// The form of a report, which is no message of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// An object.
+    Json,
+}
+
 /// How a text may be dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cores::on_all_cores;
 use super::failure::Failure;
-use super::output::{Cell, Style, json, put, say, table};
+use super::output::{Cell, Form, Style, json, put, say, table};
 use super::progress::Progress;
 use crate::model::{Release, World};
 use crate::simulation::defect::Defect;
@@ -66,14 +66,6 @@ pub(super) struct Args {
     /// Take raw Envoy configuration (`envoy:`), as a server does that has this flag
     #[arg(long, env = "SERIN_ALLOW_ENVOY_PATCHES")]
     allow_envoy_patches: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// For people.
-    Text,
-    /// An object.
-    Json,
 }
 
 /// What `-o json` prints.

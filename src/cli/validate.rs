@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::output::{json, put, say};
+use super::output::{Form, json, put, say};
 use super::text::plural;
 use crate::model::World;
 use crate::spec::{Diagnostic, Settings};
@@ -27,14 +27,6 @@ pub(super) struct Args {
     /// The form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// For people.
-    Text,
-    /// An object.
-    Json,
 }
 
 /// What `-o json` prints.

@@ -5,11 +5,9 @@ mod method;
 mod protocol;
 mod session;
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -20,6 +18,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
+use tower::service_fn;
 
 use super::admission::{Admission, Limits};
 use super::connection::{Peer, Reader};
@@ -110,7 +109,7 @@ impl Default for Options {
     }
 }
 
-/// The discovery services: a tower service of raw requests. [`Server::routes`] mounts it.
+/// The discovery services. [`Server::routes`] mounts them.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -134,7 +133,8 @@ impl Server {
     /// The aggregated service and one for each type, beside whatever `routes` has already: for
     /// [`tonic::transport::Server::add_routes`].
     pub fn routes(&self, routes: Routes) -> Routes {
-        grpc::mount(routes, &SERVICE_NAMES, self.clone())
+        let server = self.clone();
+        grpc::mount(routes, &SERVICE_NAMES, service_fn(move |request| ready(Ok(server.answer(request)))))
     }
 
     /// Serves on a port of its own, within all limits, until it is time to stop.
@@ -201,20 +201,6 @@ impl Server {
 
 fn plain_address(request: &Request<Body>) -> Option<SocketAddr> {
     request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr)
-}
-
-impl tower::Service<Request<Body>> for Server {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.answer(request)))
-    }
 }
 
 /// What is known of a call before its first message.

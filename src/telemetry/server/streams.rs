@@ -1,11 +1,9 @@
 //! The gRPC services that proxies call, over raw frames: a message is read where it lies, and a stream that waits for the
 //! next one holds no buffer.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +12,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tower::service_fn;
 
 use super::{MetricsStream, Shared, Telemetry, node_id};
 use crate::telemetry::load::Loads;
@@ -35,7 +34,8 @@ impl Telemetry {
     /// `envoy.service.metrics.v3.MetricsService` and `envoy.service.load_stats.v3.LoadReportingService`, beside whatever
     /// `routes` has already: for [`tonic::transport::Server::add_routes`].
     pub fn routes(&self, routes: Routes) -> Routes {
-        grpc::mount(routes, &[METRICS, LOADS], self.clone())
+        let telemetry = self.clone();
+        grpc::mount(routes, &[METRICS, LOADS], service_fn(move |request| ready(Ok(telemetry.answer(request)))))
     }
 
     fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -55,20 +55,6 @@ impl Telemetry {
             }
             Some(_) | None => grpc::refused(Status::unimplemented(format!("there is no method {path}"))),
         }
-    }
-}
-
-impl tower::Service<Request<Body>> for Telemetry {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.answer(request)))
     }
 }
 
